@@ -1,0 +1,1 @@
+"""What is built: one folder per system of the papers, all standing on assets/core."""

@@ -1,0 +1,59 @@
+"""What a published dataset says of itself; written last, so that a folder with a manifest is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Kind = Literal["dataset", "checkpoint"]
+
+
+class StoredFile(BaseModel):
+    """One file of a dataset. `part` names the slice of the dataset that a Parquet shard belongs to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int = 0
+    part: str = ""
+
+
+class Manifest(BaseModel):
+    """The record of one version of one dataset or checkpoint."""
+
+    key: str
+    partition: str = ""
+    kind: Kind = "dataset"
+    fingerprint: str
+    ingredients: dict[str, Any]
+    columns: dict[str, str]
+    shards: list[StoredFile]
+    files: list[StoredFile] = []
+    dead_letters: int = 0
+    ledger: dict[str, Any] | None = None
+    metadata: dict[str, Any] = {}
+    plots: list[str] = []
+    seconds: float = 0.0
+    published: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def parts(self) -> list[str]:
+        return sorted({shard.part for shard in self.shards})
+
+    def digest(self, part: str | None = None) -> str:
+        """Digest of the content (of one part): columns, shards and files; not of plots, seconds or ledgers."""
+        content = hashlib.sha256()
+        for name, dtype in self.columns.items():
+            content.update(f"{name}:{dtype}\n".encode())
+        for stored in [*self.shards, *self.files]:
+            if part is None or stored.part == part:
+                content.update(f"{stored.part}/{stored.sha256}\n".encode())
+        return content.hexdigest()

@@ -1,0 +1,241 @@
+"""The decorator that turns a function into an asset: fingerprint, reuse, atomic publication, metadata.
+
+    @recipe("corpora/clean_documents", inputs={"documents": Input("corpora/documents")})
+    def clean_documents(out: DatasetWriter, config: CleanConfig, documents: Dataset) -> None:
+        '''Documents worth training on.'''
+
+The function's parameters are `out`, and by name: `config` (a `dg.Config`), its inputs, `partition`, its resources.
+"""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import time
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from assets.core.errors import AthanorError
+from assets.core.fingerprint import Ingredients, canonical, changes, fingerprint
+from assets.core.lake import Dataset, DatasetWriter, Lake
+from assets.core.lake.manifest import Kind
+from assets.core.present import describe_dataset
+from assets.core.progress import LOGGER
+from assets.core.sources import code_closure
+
+LEDGER_CHECK = "ledger_adds_up"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A dataset that a recipe reads: all of it, one `part`, or all partitions (as a mapping) of a partitioned one."""
+
+    key: str
+    part: str | None = None
+    all_partitions: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A function and what it declares; `produce` runs it or reuses what it published."""
+
+    function: Callable[..., None]
+    key: str
+    inputs: Mapping[str, Input]
+    partitioned: bool
+    kind: Kind
+    keeps_ledger: bool
+    external: Callable[..., Mapping[str, Any]] | None
+    resources: Sequence[str]
+
+    def load_inputs(self, lake: Lake, partition: str) -> dict[str, Dataset | dict[str, Dataset]]:
+        loaded: dict[str, Dataset | dict[str, Dataset]] = {}
+        for name, wanted in self.inputs.items():
+            if wanted.all_partitions:
+                loaded[name] = lake.partitions(wanted.key)
+                continue
+            own = lake.current(wanted.key, partition) if partition else None
+            dataset = own or lake.get(wanted.key)
+            loaded[name] = dataset.slice(wanted.part) if wanted.part else dataset
+        return loaded
+
+    def ingredients(
+        self, config: dg.Config | None, inputs: Mapping[str, Any], partition: str, resources: Mapping[str, Any]
+    ) -> Ingredients:
+        """Everything that determines the content: code, config, inputs, outside data, resources, partition."""
+        code = code_closure(self.function)
+        outside: Mapping[str, Any] = {}
+        if self.external:
+            outside = self.external(config) if config is not None else self.external()
+            code = code | code_closure(self.external)
+        return {
+            "key": self.key,
+            "partition": partition,
+            "code": code,
+            "config": {} if config is None else config.model_dump(mode="json"),
+            "inputs": {
+                name: {part: dataset.digest for part, dataset in found.items()} if isinstance(found, dict) else found.digest
+                for name, found in inputs.items()
+            },
+            "outside": dict(outside),
+            "identity": {
+                name: resource.identity() for name, resource in resources.items() if hasattr(resource, "identity")
+            },
+        }
+
+    def produce(
+        self, lake: Lake, config: dg.Config | None, partition: str, resources: Mapping[str, Any], log: Callable[[str], None]
+    ) -> tuple[Dataset, bool]:
+        """The dataset for the present ingredients, and whether it was reused."""
+        with lake.hold(self.key, partition):
+            inputs = self.load_inputs(lake, partition)
+            ingredients = self.ingredients(config, inputs, partition, resources)
+            mark = fingerprint(ingredients)
+            published = lake.version(self.key, partition, mark)
+            if published is not None:
+                lake.point(published)
+                return published, True
+            previous = lake.current(self.key, partition)
+            if previous is not None:
+                log(f"{self.key}: rebuilt because " + "; ".join(changes(previous.manifest.ingredients, ingredients)[:8]))
+            available = {"config": config, "partition": partition, **inputs, **resources}
+            wanted = set(inspect.signature(self.function).parameters) - {"out"}
+
+            def fill(out: DatasetWriter) -> None:
+                self.function(out=out, **{name: available[name] for name in wanted})
+
+            dataset = lake.build(
+                key=self.key,
+                partition=partition,
+                kind=self.kind,
+                fingerprint=mark,
+                ingredients=ingredients,
+                fill=fill,
+                keeps_ledger=self.keeps_ledger,
+            )
+            return dataset, False
+
+
+def recipe(
+    key: str,
+    *,
+    inputs: Mapping[str, Input] | None = None,
+    partitions: dg.PartitionsDefinition | None = None,
+    kind: Kind = "dataset",
+    ledger: bool = True,
+    external: Callable[..., Mapping[str, Any]] | None = None,
+    resources: Sequence[str] = (),
+    kinds: set[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    pool: str | None = None,
+    automation: dg.AutomationCondition | None = None,
+) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
+    """Declare an asset made by a function.
+
+    `external(config)` names what lies outside the graph (files, versions) by digests. `ledger=False` is for recipes
+    whose rows are not made one from one (a plan of draws, a checkpoint). `resources` are names of Dagster resources
+    that the function takes; one with an `identity()` counts in the fingerprint.
+    """
+
+    def decorate(function: Callable[..., None]) -> dg.AssetsDefinition:
+        made = Recipe(
+            function, key, inputs or {}, partitions is not None, kind, ledger, external, tuple(resources)
+        )
+        hints = typing.get_type_hints(function)
+        config_type = hints.get("config")
+        asset_key = dg.AssetKey(key.split("/"))
+
+        def execute(context: dg.AssetExecutionContext, config: dg.Config | None = None) -> dg.MaterializeResult[Any]:
+            partition = context.partition_key if partitions is not None else ""
+            available = {name: getattr(context.resources, name) for name in resources}
+            return _run(made, context, context.resources.lake.open(), config, partition, available)
+
+        if config_type is None:
+
+            def compute(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+                return execute(context)
+        else:
+
+            def compute(context: dg.AssetExecutionContext, config: dg.Config) -> dg.MaterializeResult[Any]:  # type: ignore[misc]
+                return execute(context, config)
+
+            compute.__annotations__["config"] = config_type
+        compute.__annotations__["context"] = dg.AssetExecutionContext
+        compute.__annotations__["return"] = dg.MaterializeResult
+        checks = [dg.AssetCheckSpec(LEDGER_CHECK, asset=asset_key, blocking=True)] if ledger else None
+        asset = dg.asset(
+            key=asset_key,
+            description=inspect.getdoc(function),
+            deps=[
+                dg.AssetDep(
+                    wanted.key.split("/"),
+                    partition_mapping=dg.AllPartitionMapping() if wanted.all_partitions else None,
+                )
+                for wanted in made.inputs.values()
+            ],
+            partitions_def=partitions,
+            group_name=key.split("/")[0],
+            kinds={"python"} | (kinds or set()),
+            tags={"paper": key.split("/")[0], **(tags or {})},
+            owners=["team:athanor"],
+            code_version=fingerprint(code_closure(function))[:12],
+            required_resource_keys={"lake", *resources},
+            check_specs=checks,
+            pool=pool,
+            automation_condition=automation,
+        )
+        return asset(compute)
+
+    return decorate
+
+
+def _run(
+    made: Recipe,
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    config: dg.Config | None,
+    partition: str,
+    resources: Mapping[str, Any],
+) -> dg.MaterializeResult[Any]:
+    started = time.monotonic()
+    name = f"{made.key}@{partition}" if partition else made.key
+    try:
+        dataset, reused = made.produce(lake, config, partition, resources, context.log.info)
+    except AthanorError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise dg.Failure(
+            description=f"{name}: the disk is full ({error})\n  → free space and run again: what was published is "
+            "unchanged, and finished assets are not built again",
+            allow_retries=False,
+        ) from error
+    seconds = time.monotonic() - started
+    LOGGER.info("%s %s: %s rows, %.1f s", "reused" if reused else "built ", name, f"{dataset.rows:,}", seconds)
+    results = []
+    if made.keeps_ledger:
+        ledger = dataset.manifest.ledger or {}
+        results.append(
+            dg.AssetCheckResult(
+                check_name=LEDGER_CHECK,
+                passed=_adds_up(ledger) and ledger["rows_out"] == dataset.rows,
+                metadata={"ledger": dg.MetadataValue.json(ledger)},
+            )
+        )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(dataset.digest),
+        metadata={"reused": reused, **describe_dataset(dataset)},
+        check_results=results,
+    )
+
+
+def _adds_up(ledger: Mapping[str, Any]) -> bool:
+    return bool(ledger) and ledger["rows_in"] == ledger["rows_out"] + ledger["failed"] + sum(ledger["dropped"].values())
+
+
+__all__ = ["Input", "Recipe", "canonical", "recipe"]

@@ -1,0 +1,199 @@
+"""What code a function depends on, read from the source without importing anything.
+
+The closure of a function is its own body, the definitions of its module that the body reaches, and every first-party
+module that these import, whole, with all that those import. Comments, docstrings and layout do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from assets.core.home import CHECKOUT
+
+FIRST_PARTY = ("orchestration", "assets", "models")
+# What carries rows but cannot change them: an edit here must not rebuild every asset of the lake.
+MACHINERY = (
+    "assets.core.errors",
+    "assets.core.home",
+    "assets.core.lake",
+    "assets.core.ledger",
+    "assets.core.progress",
+    "assets.core.recipe",
+    "assets.core.resources",
+    "assets.core.tracking",
+)
+
+
+@lru_cache(maxsize=None)
+def _module_file(module: str, root: Path) -> Path | None:
+    path = root / Path(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops docstrings."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = body[1:] or [ast.Pass()]
+        return node
+
+
+@lru_cache(maxsize=None)
+def _parse(path: Path, changed_ns: int) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def parse(path: Path) -> ast.Module:
+    """The syntax tree of a file, parsed again only when the file changed."""
+    return _parse(path, path.stat().st_mtime_ns)
+
+
+def bare_source(node: ast.AST) -> str:
+    """A node's code without comments, docstrings and layout."""
+    return ast.dump(_Bare().visit(ast.parse(ast.unparse(node))))
+
+
+def imported_modules(tree: ast.AST, module: str) -> Iterator[tuple[str, str | None]]:
+    """(module, name or None) for every import anywhere in a tree; relative imports are resolved against `module`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")[: -node.level]
+                base = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from ((base, alias.name) for alias in node.names)
+
+
+def _first_party(imports: Iterator[tuple[str, str | None]], root: Path) -> set[str]:
+    """Names of the first-party modules that these imports load, without the packages above them."""
+    found = set()
+    for module, name in imports:
+        if module.split(".")[0] not in FIRST_PARTY:
+            continue
+        inner = f"{module}.{name}" if name else module
+        found.add(inner if name and _module_file(inner, root) else module)
+    return found
+
+
+@lru_cache(maxsize=None)
+def _module_imports(path: Path, changed_ns: int, module: str, root: Path) -> tuple[str, frozenset[str], frozenset[str]]:
+    tree = _parse(path, changed_ns)
+    imports = list(imported_modules(tree, module))
+    outside = {name.split(".")[0] for name, _ in imports} - set(FIRST_PARTY) - sys.stdlib_module_names
+    return bare_source(tree), frozenset(_first_party(iter(imports), root)), frozenset(outside)
+
+
+def _reached_definitions(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
+    """The module's own statements that define the names, and what those use, in file order."""
+    defines: dict[str, ast.stmt] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defines[statement.name] = statement
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            defines |= {(alias.asname or alias.name).split(".")[0]: statement for alias in statement.names}
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            defines |= {
+                node.id: statement for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)
+            }
+    reached: list[ast.stmt] = []
+    waiting = set(names)
+    while waiting:
+        statement = defines.get(waiting.pop())
+        if statement is not None and statement not in reached:
+            reached.append(statement)
+            waiting |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    return sorted(reached, key=lambda statement: statement.lineno)
+
+
+def _narrowed(statement: ast.stmt, used: set[str]) -> ast.stmt:
+    """An import statement with only the names that are used, so that a neighbour's import does not count."""
+    if not isinstance(statement, ast.Import | ast.ImportFrom):
+        return statement
+    aliases = [alias for alias in statement.names if (alias.asname or alias.name).split(".")[0] in used]
+    if isinstance(statement, ast.Import):
+        return ast.Import(names=aliases)
+    return ast.ImportFrom(module=statement.module, names=aliases, level=statement.level)
+
+
+def _undecorated(statement: ast.stmt, function: Callable[..., Any]) -> ast.stmt:
+    """The entry function without its decorators: they declare the asset, and what they say is fingerprinted by value."""
+    if isinstance(statement, ast.FunctionDef) and statement.name == function.__name__:
+        statement = copy.copy(statement)
+        statement.decorator_list = []
+    return statement
+
+
+def code_closure(function: Callable[..., Any], root: Path = CHECKOUT) -> dict[str, str]:
+    """Digests of the code a function depends on: its own definitions, each first-party module, each library's version."""
+    module = function.__module__
+    path = Path(inspect.getsourcefile(function) or "")
+    tree = ast.Module(body=[_undecorated(node, function) for node in parse(path).body], type_ignores=[])
+    reached = _reached_definitions(tree, {function.__name__})
+    used = {node.id for statement in reached for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    body = ast.Module(body=[_narrowed(statement, used) for statement in reached], type_ignores=[])
+    return closure_of_tree(body, module, root)
+
+
+def closure_of_tree(tree: ast.Module, module: str, root: Path = CHECKOUT) -> dict[str, str]:
+    """As `code_closure`, for a syntax tree."""
+    digests = {module: _digest(bare_source(tree))}
+    imports = list(imported_modules(tree, module))
+    libraries = {name.split(".")[0] for name, _ in imports} - set(FIRST_PARTY) - sys.stdlib_module_names
+    waiting = _first_party(iter(imports), root) - {module}
+    while waiting:
+        name = waiting.pop()
+        file = _module_file(name, root)
+        if file is None or name in digests or _counts_elsewhere(name):
+            continue
+        source, inner, outside = _module_imports(file, file.stat().st_mtime_ns, name, root)
+        digests[name] = _digest(source)
+        libraries |= outside
+        waiting |= inner - digests.keys()
+    digests |= {f"library:{name}": version for name in sorted(libraries) if (version := library_version(name))}
+    return dict(sorted(digests.items()))
+
+
+# Libraries that declare or show, but do not compute.
+SILENT_LIBRARIES = frozenset({"dagster", "tqdm", "rich", "matplotlib", "mlflow", "pydantic"})
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow"}
+
+
+def _counts_elsewhere(module: str) -> bool:
+    """Machinery does not count; a system's config module counts by its values, not by its text."""
+    is_config = module.startswith("assets.") and module.endswith(".config")
+    return is_config or module.startswith(MACHINERY)
+
+
+@lru_cache(maxsize=None)
+def library_version(name: str) -> str | None:
+    """The installed version of a library that computes, None for others."""
+    if name in SILENT_LIBRARIES:
+        return None
+    try:
+        return metadata.version(DISTRIBUTIONS.get(name, name))
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Scores a model gives to text."""

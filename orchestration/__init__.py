@@ -1,0 +1,1 @@
+"""How things run: definitions, resources by profile, jobs, schedules, sensors, the demo."""
