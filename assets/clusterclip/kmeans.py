@@ -1,8 +1,8 @@
 """Spherical k-means as in the official code (official repo choosewhatulike/cluster-clip:kmeans.py).
 
-K random points as the start; E-step: the centroid of highest cosine; M-step: the mean of the members, scaled to norm 1;
-an empty cluster keeps its centroid; early stop; the best of several runs. One difference: the official code returns the labels
-of its last E-step, which belong to older centroids; here labels are assigned again with the final centroids.
+K random points as the start; E-step: the centroid of highest cosine; M-step: the mean of the members, scaled
+to norm 1; an empty cluster keeps its centroid; early stop; the best of several runs. One difference: the
+official code returns the labels of its last E-step; here labels are assigned again with the final centroids.
 """
 
 from __future__ import annotations
@@ -56,13 +56,16 @@ def spherical_kmeans(
 
     A run ends after `max_iterations` (official README: 300), when the loss has not improved for more than
     `early_stop_iterations` (official: 50), or when no label changes (further steps would change nothing).
-    Memory beyond the points: about 32 MiB of similarities. A cluster may be empty, for instance when two of the
-    starting points are equal. Raises `InputError` for points that are not of norm 1, or more clusters than points.
+    Memory beyond the points: about 32 MiB of similarities. A cluster may be empty, for instance when two of
+    the starting points are equal. Raises `InputError` for points that are not of norm 1, or more clusters
+    than points.
     """
     points = np.ascontiguousarray(points, dtype=np.float32)
     _check(points, n_clusters)
     if max_iterations < 1 or n_runs < 1:
-        raise InputError("k-means needs at least one iteration and one run", "set max_iterations and n_runs to 1 or more")
+        raise InputError(
+            "k-means needs at least one iteration and one run", "set max_iterations and n_runs to 1 or more"
+        )
     runs = [
         _one_run(points, n_clusters, max_iterations, early_stop_iterations, run, rng) for run in range(n_runs)
     ]
@@ -88,13 +91,14 @@ def _check(points: Floats, n_clusters: int) -> None:
         raise InputError(f"points have shape {points.shape}", "give one row per document")
     if not 1 <= n_clusters <= len(points):
         raise InputError(
-            f"{n_clusters} clusters asked of {len(points)} points", "set n_clusters between 1 and the number of points"
+            f"{n_clusters} clusters asked of {len(points)} points",
+            "set n_clusters between 1 and the number of points",
         )
     norms = np.linalg.norm(points, axis=1)
     wrong = np.flatnonzero(~(np.abs(norms - 1) < 1e-3))  # written so that NaN counts as wrong
     if len(wrong):
         raise InputError(
-            f"{len(wrong)} points are not of norm 1, the first is row {wrong[0]} with norm {norms[wrong[0]]:.4g}",
+            f"{len(wrong)} points are not of norm 1, first row {wrong[0]} with norm {norms[wrong[0]]:.4g}",
             "divide each row by its norm",
         )
 
@@ -124,12 +128,13 @@ def _loss(similarity: Floats) -> float:
 
 
 def _means(points: Floats, labels: Labels, previous: Floats) -> Floats:
-    """Mean of the members scaled to norm 1; the previous centroid where there are none, or where they cancel out."""
+    """Mean of the members scaled to norm 1; the previous centroid where there are none or they cancel out."""
     from scipy.sparse import csr_matrix
 
     n_points = len(points)
     members = csr_matrix(
-        (np.ones(n_points, dtype=np.float32), labels, np.arange(n_points + 1)), shape=(n_points, len(previous))
+        (np.ones(n_points, dtype=np.float32), labels, np.arange(n_points + 1)),
+        shape=(n_points, len(previous)),
     )
     sums = members.T @ points
     norms = np.linalg.norm(sums, axis=1, keepdims=True)

@@ -1,7 +1,7 @@
 """Metrics from rows of one scored document each: bits, bytes, cluster, package.
 
-Bits per byte does not depend on the tokenizer. All functions take arrays over documents `[N]`; the group statistics
-are those of `assets.core.statistics`, so that a value and its interval follow one definition.
+Bits per byte does not depend on the tokenizer. All functions take arrays over documents `[N]`; the group
+statistics are those of `assets.core.statistics`, so that a value and its interval follow one definition.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from assets.clusterclip.sample import Draws
 from assets.core.errors import InputError
-from assets.core.statistics import Statistic, macro_mean, micro_mean, worst_quartile_mean
+from assets.core.statistics import macro_mean, micro_mean, worst_quartile_mean
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,13 +33,17 @@ def micro_bits_per_byte(bits: ArrayLike, n_bytes: ArrayLike) -> float:
     return float(micro_mean(np.asarray(bits, dtype=float), np.asarray(n_bytes, dtype=float)))
 
 
-def group_bits_per_byte(bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1) -> GroupBits:
+def group_bits_per_byte(
+    bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1
+) -> GroupBits:
     """Bits over bytes of each group with at least `min_documents` documents."""
     sums = _sums(bits, n_bytes, group, min_documents)
     return GroupBits(sums.names, sums.bits / sums.bytes, sums.count)
 
 
-def macro_bits_per_byte(bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1) -> float:
+def macro_bits_per_byte(
+    bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1
+) -> float:
     """Mean over groups of the group's bits per byte: a rare group weighs as much as a common one."""
     sums = _sums(bits, n_bytes, group, min_documents)
     return float(macro_mean(sums.bits, sums.bytes))
@@ -66,31 +70,39 @@ def _sums(bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, min_documents: 
     enough = count >= min_documents
     if not enough.any():
         raise InputError(
-            f"no group has {min_documents} documents, the largest has {count.max(initial=0)}", "lower min_documents"
+            f"no group has {min_documents} documents, the largest has {count.max(initial=0)}",
+            "lower min_documents, or score more documents",
         )
-    totals = [np.bincount(index, weights=np.asarray(x, dtype=float), minlength=len(names)) for x in (bits, n_bytes)]
-    return _Sums(names[enough], totals[0][enough], totals[1][enough], count[enough])
+    bits_sum, bytes_sum = (
+        np.asarray(np.bincount(index, weights=np.asarray(x, dtype=float)), dtype=np.float64)
+        for x in (bits, n_bytes)
+    )
+    return _Sums(names[enough], bits_sum[enough], bytes_sum[enough], count[enough])
 
 
 def rare_clusters(cluster: Ints, n_tokens: Ints, *, share: float = 0.25) -> Ints:
-    """Labels of the smallest quarter of the clusters by training tokens (rounded up), smallest first.
+    """The smallest quarter of the cluster labels by training tokens (rounded up), smallest first.
 
-    Clusters without training documents are not counted. "Rare" is not defined in public material: our default.
+    Clusters without training documents are not counted. "Rare" is not defined in public material: our
+    default.
     """
     labels, index = np.unique(cluster, return_inverse=True)
     tokens = np.bincount(index, weights=n_tokens)
-    return np.asarray(labels[np.argsort(tokens, kind="stable")][: int(np.ceil(share * len(labels)))], dtype=np.int64)
+    return np.asarray(
+        labels[np.argsort(tokens, kind="stable")][: int(np.ceil(share * len(labels)))], dtype=np.int64
+    )
 
 
 def gap_groups(cluster: Ints, is_train: NDArray[np.bool_], rare: Ints) -> Ints:
-    """Group of each document for `gap_statistic`, `[N]`: the rare cluster's place, shifted by R for training documents.
+    """Group `[N]` of each document for `gap_statistic`: 0 to G - 1 held out, G to 2G - 1 in training.
 
-    R is the number of rare clusters that have documents on both sides; all other documents get -1: drop them.
+    G is the number of rare clusters that have documents on both sides; all other documents get -1: drop them.
     """
-    both = np.array([k for k in rare if (is_train & (cluster == k)).any() and (~is_train & (cluster == k)).any()])
+    both = np.intersect1d(np.intersect1d(rare, cluster[is_train]), cluster[~is_train])
     if not len(both):
         raise InputError(
-            "no rare cluster has both training and held-out documents", "score training documents of the rare clusters too"
+            "no rare cluster has both training and held-out documents",
+            "score some training documents of the rare clusters too",
         )
     group = np.full(len(cluster), -1, dtype=np.int64)
     for place, label in enumerate(both):
@@ -99,17 +111,20 @@ def gap_groups(cluster: Ints, is_train: NDArray[np.bool_], rare: Ints) -> Ints:
 
 
 def gap_statistic(bits: Floats, n_bytes: Floats) -> Floats:
-    """Held-out minus training bits per byte, mean over rare clusters; for `paired_bootstrap` with `gap_groups`.
+    """Held-out minus training bits per byte, mean over rare clusters: a `Statistic` over `gap_groups`.
 
-    Positive means that trained documents are predicted better than unseen ones of the same cluster; larger means
-    more overfitting. The difference is taken inside each cluster, so both sides mix the clusters equally.
+    Positive means that trained documents are predicted better than unseen ones of the same cluster; larger
+    means more overfitting. The difference is taken inside each cluster, so both sides mix the clusters
+    equally. In `paired_bootstrap` let the strata be the groups, so that no resample leaves a group out.
     """
     ratio = bits / n_bytes
     rare = ratio.shape[-1] // 2
     return np.asarray((ratio[..., :rare] - ratio[..., rare:]).mean(-1))
 
 
-def rare_cluster_gap(bits: ArrayLike, n_bytes: ArrayLike, cluster: Ints, is_train: NDArray[np.bool_], rare: Ints) -> float:
+def rare_cluster_gap(
+    bits: ArrayLike, n_bytes: ArrayLike, cluster: Ints, is_train: NDArray[np.bool_], rare: Ints
+) -> float:
     """`gap_statistic` of scored documents, some from training and some held out."""
     group = gap_groups(cluster, is_train, rare)
     used = group >= 0
@@ -118,10 +133,12 @@ def rare_cluster_gap(bits: ArrayLike, n_bytes: ArrayLike, cluster: Ints, is_trai
 
 
 def gini(sizes: ArrayLike) -> float:
-    """Gini coefficient of cluster sizes: 0 when all are equal, (K - 1)/K when one cluster holds everything."""
+    """Gini coefficient of cluster sizes: 0 when all are equal, (K - 1)/K when one holds everything."""
     ordered = np.sort(np.asarray(sizes, dtype=np.float64))
     if len(ordered) == 0 or ordered[0] < 0 or ordered.sum() == 0:
-        raise InputError("sizes must be non-negative and not all zero", "give the number of documents of each cluster")
+        raise InputError(
+            "sizes must be non-negative and not all zero", "give the number of documents of each cluster"
+        )
     n = len(ordered)
     return float(2 * (np.arange(1, n + 1) * ordered).sum() / (n * ordered.sum()) - (n + 1) / n)
 

@@ -3,17 +3,18 @@
 The official repository holds no sampler. This rule is reconstructed from the method figure (official repo
 choosewhatulike/cluster-clip:imgs/main-method.png) and secondary accounts, see README.md.
 
-How it works: every cluster has an endless queue of its documents, pass after pass, each pass shuffled anew. Clusters
-are drawn uniformly from the active set and give the next document of their queue; after R passes a cluster leaves
-the active set. All plans over clusters share their random streams, so that with one seed two plans with different R
-are equal up to the first removal, and a larger budget only lengthens a plan.
+How it works: every cluster has an endless queue of its documents, pass after pass, each pass shuffled anew.
+Clusters are drawn uniformly from the active set and give the next document of their queue; after R passes a
+cluster leaves the active set. All plans over clusters share their random streams: with one seed, two plans
+with different R are equal up to the first removal (paired comparisons gain from it), and a larger budget only
+lengthens a plan.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -24,7 +25,6 @@ from assets.core.errors import InputError
 Plan = Literal["random", "uniform", "clusterclip", "s2g"]
 OnExhausted = Literal["raise", "random"]
 Ints = NDArray[np.int64]
-
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,23 @@ def sample_documents(
 ) -> Draws:
     """Draw training documents until exactly `budget_tokens` are used.
 
-    `cluster[N]` and `n_tokens[N]` (≥ 1) describe the training documents, in an order that must be the same whenever
-    the plan has to be the same (sort by id). Plans:
+    `cluster[N]` and `n_tokens[N]` (≥ 1) describe the training documents, in an order that must be the same
+    whenever the plan has to be the same (sort by id). Plans:
 
     - random: shuffled passes over all documents (baseline);
     - uniform: a cluster uniformly, then its next document; small clusters repeat without limit (baseline);
-    - clusterclip: as uniform, but a cluster is removed after `max_repetitions` R passes (paper: 5 is near-optimal,
-      by secondary accounts). With passes without replacement, "R passes" and `tokens drawn / tokens ≥ R` are the same;
+    - clusterclip: as uniform, but a cluster is removed after R = `max_repetitions` passes (5 by secondary
+      accounts of the paper). A pass is without replacement, so this is `tokens drawn / tokens ≥ R`;
     - s2g: the draws of clusterclip in reversed order, from big clusters to balanced (paper's comparison).
 
-    When every cluster is removed before the budget is met, `on_exhausted` decides: "raise" an `InputError`, or go on
-    with "random" passes over all documents, marked as `fallback` (our default: raise). R = ∞ equals uniform draw by draw.
+    When every cluster is removed before the budget is met, `on_exhausted` decides: "raise" an `InputError`,
+    or go on with "random" passes over all documents, marked as `fallback` (our default: raise). R = ∞ equals
+    uniform draw by draw.
     """
     _check(cluster, n_tokens, budget_tokens, plan, max_repetitions)
     if plan == "random":
-        draws = _draw([np.arange(len(cluster))], n_tokens, budget_tokens, math.inf, _stream(seed, "random"))
-        return _finish(draws, cluster)
+        everything = [np.arange(len(cluster))]
+        return _draw(everything, cluster, n_tokens, budget_tokens, math.inf, _stream(seed, "random"))
 
     capacity = math.inf if math.isinf(max_repetitions) else int(max_repetitions) * int(n_tokens.sum())
     if budget_tokens > capacity and on_exhausted == "raise":
@@ -82,13 +83,14 @@ def sample_documents(
             f"{int(n_tokens.sum())} training tokens, each drawn at most {max_repetitions:g} times",
             "lower the budget, raise max_repetitions, or set on_exhausted to 'random'",
         )
+    balanced_budget = int(min(budget_tokens, capacity))
     members = _members(cluster)
-    balanced = _draw(members, n_tokens, min(budget_tokens, capacity), max_repetitions, _stream(seed, "clusters"))
-    draws = _finish(balanced, cluster)
-    if budget_tokens > capacity:
+    draws = _draw(members, cluster, n_tokens, balanced_budget, max_repetitions, _stream(seed, "clusters"))
+    if budget_tokens > balanced_budget:
         everything = [np.arange(len(cluster))]
-        extra = _draw(everything, n_tokens, budget_tokens - int(capacity), math.inf, _stream(seed, "fallback"))
-        draws = _append_fallback(draws, _finish(extra, cluster), int(max_repetitions))
+        rest = budget_tokens - balanced_budget
+        extra = _draw(everything, cluster, n_tokens, rest, math.inf, _stream(seed, "fallback"))
+        draws = _append_fallback(draws, extra, int(max_repetitions))
     return _reversed(draws) if plan == "s2g" else draws
 
 
@@ -97,14 +99,19 @@ def _check(cluster: Ints, n_tokens: Ints, budget_tokens: int, plan: str, max_rep
         raise InputError(f"unknown plan {plan!r}", f"use one of {', '.join(get_args(Plan))}")
     if cluster.ndim != 1 or cluster.shape != n_tokens.shape or len(cluster) == 0:
         raise InputError(
-            f"cluster has shape {cluster.shape}, n_tokens {n_tokens.shape}", "give one entry of both per document"
+            f"cluster has shape {cluster.shape}, n_tokens {n_tokens.shape}",
+            "give one entry of both per document",
         )
     if n_tokens.min() < 1:
-        raise InputError(f"document {int(n_tokens.argmin())} has no tokens", "drop empty documents before sampling")
+        raise InputError(
+            f"document {int(n_tokens.argmin())} has no tokens", "drop empty documents before sampling"
+        )
     if budget_tokens < 1:
         raise InputError(f"the budget is {budget_tokens} tokens", "give a budget of at least one token")
     if plan in ("random", "uniform") and not math.isinf(max_repetitions):
-        raise InputError(f"the plan {plan} has no limit on repetitions", "leave max_repetitions out for this plan")
+        raise InputError(
+            f"the plan {plan} has no limit on repetitions", "leave max_repetitions out for this plan"
+        )
     if not math.isinf(max_repetitions) and (max_repetitions < 1 or max_repetitions != int(max_repetitions)):
         raise InputError(f"max_repetitions is {max_repetitions}", "use a whole number from 1, or infinity")
 
@@ -140,27 +147,35 @@ class _Queue:
 
 
 def _draw(
-    members: list[Ints], n_tokens: Ints, budget: float, max_repetitions: float, seed: np.random.SeedSequence
-) -> tuple[Ints, Ints, Ints]:
-    """Rows, repetition numbers and tokens used, in order, until the budget is met exactly.
+    members: list[Ints],
+    cluster: Ints,
+    n_tokens: Ints,
+    budget: int,
+    max_repetitions: float,
+    seed: np.random.SeedSequence,
+) -> Draws:
+    """Draws from the queues of `members`, in order, until the budget is met exactly.
 
-    Clusters are drawn in blocks from the set that is active at the start of the block, and draws of a cluster that was removed
-    within the block are deleted. This is the exact law: a uniform draw from A, given that it is not k, is uniform on A without k.
+    Queues are chosen in blocks from the set that is active at the start of the block, and choices of a queue
+    that was removed within the block are deleted. This is the exact law: a uniform choice from A, given that
+    it is not k, is uniform on A without k.
     """
     choice_seed, queue_seed = seed.spawn(2)
     rng = np.random.default_rng(choice_seed)
-    queues = [_Queue(rows, child) for rows, child in zip(members, queue_seed.spawn(len(members)), strict=True)]
+    queues = [
+        _Queue(rows, child) for rows, child in zip(members, queue_seed.spawn(len(members)), strict=True)
+    ]
     sizes = np.array([len(rows) for rows in members])
     limits = sizes * max_repetitions
     drawn = np.zeros(len(members), dtype=np.int64)
     parts: list[tuple[Ints, Ints, Ints]] = []
-    # The block depends on K alone: neither the budget nor R may change the sequence. 32 draws a cluster keep numpy busy.
+    # The block depends on K alone, because neither the budget nor R may change the sequence.
     block = max(1 << 15, 32 * len(members))
-    remaining = int(budget)
+    remaining = budget
     while remaining > 0:
         active = np.flatnonzero(drawn < limits)
         choices = active[rng.integers(len(active), size=block)]
-        number = drawn[choices] + _occurrence(choices)  # passes of this cluster, counted in documents
+        number = drawn[choices] + _occurrence(choices)  # documents this queue gave before, from 0
         kept = number < limits[choices]
         choices, number = choices[kept], number[kept]
         rows = _next_documents(choices, queues)
@@ -174,7 +189,9 @@ def _draw(
         drawn += np.bincount(choices, minlength=len(members))
         remaining -= int(tokens.sum())
     rows, repetition, tokens = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return rows, repetition, tokens
+    return Draws(
+        rows, cluster[rows].astype(np.int64), repetition, tokens, np.zeros(len(rows), dtype=np.bool_)
+    )
 
 
 def _occurrence(choices: Ints) -> Ints:
@@ -197,24 +214,17 @@ def _next_documents(choices: Ints, queues: list[_Queue]) -> Ints:
     return rows
 
 
-def _finish(draws: tuple[Ints, Ints, Ints], cluster: Ints) -> Draws:
-    rows, repetition, tokens = draws
-    return Draws(rows, cluster[rows].astype(np.int64), repetition, tokens, np.zeros(len(rows), dtype=np.bool_))
-
-
 def _append_fallback(draws: Draws, extra: Draws, passes: int) -> Draws:
     """The fallback's draws behind the others; every document has been drawn `passes` times by then."""
-    marked = Draws(
-        extra.document, extra.cluster, extra.repetition + passes, extra.n_tokens, np.ones(len(extra), dtype=np.bool_)
-    )
+    repetition = extra.repetition + passes
+    marked = replace(extra, repetition=repetition, fallback=np.ones(len(extra), dtype=np.bool_))
     return Draws(*(np.concatenate([getattr(draws, f.name), getattr(marked, f.name)]) for f in fields(Draws)))
 
 
 def _reversed(draws: Draws) -> Draws:
-    """The draws from last to first; repetitions are counted anew, so that 1 is still the first in training order."""
+    """The draws from last to first; repetitions count anew, so that 1 is the first in training order."""
     times = np.bincount(draws.document)
-    repetition = times[draws.document] + 1 - draws.repetition
-    backward = Draws(draws.document, draws.cluster, repetition, draws.n_tokens, draws.fallback)
+    backward = replace(draws, repetition=times[draws.document] + 1 - draws.repetition)
     return Draws(*(getattr(backward, f.name)[::-1] for f in fields(Draws)))
 
 

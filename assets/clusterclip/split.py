@@ -24,17 +24,20 @@ def stratified_holdout(
     """Mask `[N]` of held-out documents.
 
     In each cluster of n documents these are the first ceil(fraction · n) by sha256(seed, id); at least
-    `min_per_cluster` where n ≥ `min_cluster_size`; never the whole cluster, so a cluster of one stays in training.
+    `min_per_cluster` where n ≥ `min_cluster_size`; never the whole cluster, so a cluster of one stays in
+    training.
 
-    The order of the rows has no influence. A document more or less in a cluster changes the side of at most one
-    other document, and of none in other clusters. Raises `InputError` for duplicate ids: one copy would be trained
-    on and the other held out. Near duplicates are the caller's to remove. Our default; the paper does not say.
+    The order of the rows has no influence. A document more or less in a cluster changes the side of at most
+    one other document, and of none in other clusters. Raises `InputError` for duplicate ids: one copy would
+    be trained on and the other held out. Near duplicates are the caller's to remove. Our default; the paper
+    does not say.
     """
     if not 0 < fraction < 1:
         raise InputError(f"fraction is {fraction}", "hold out more than 0 and less than 1 of the documents")
     if len(set(ids)) != len(ids) or len(ids) != len(cluster):
         raise InputError(
-            f"{len(cluster)} clusters, {len(ids)} ids, {len(set(ids))} distinct ids", "give each document once, with one id"
+            f"{len(cluster)} clusters, {len(ids)} ids, {len(set(ids))} distinct ids",
+            "give each document once, with one id",
         )
     hashes = np.array([content_id(str(seed), document_id) for document_id in ids])
     heldout = np.zeros(len(ids), dtype=np.bool_)

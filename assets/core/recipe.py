@@ -51,6 +51,7 @@ class Recipe:
     keeps_ledger: bool
     external: Callable[..., Mapping[str, Any]] | None
     resources: Sequence[str]
+    checks: Sequence[str]
 
     def load_inputs(self, lake: Lake, partition: str) -> dict[str, Dataset | dict[str, Dataset]]:
         loaded: dict[str, Dataset | dict[str, Dataset]] = {}
@@ -103,10 +104,15 @@ class Recipe:
             if previous is not None:
                 log(f"{self.key}: rebuilt because " + "; ".join(changes(previous.manifest.ingredients, ingredients)[:8]))
             available = {"config": config, "partition": partition, **inputs, **resources}
-            wanted = set(inspect.signature(self.function).parameters) - {"out"}
+            parameters = inspect.signature(self.function).parameters.values()
+            wanted = {parameter.name for parameter in parameters} & available.keys()
+            if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+                wanted |= inputs.keys()
 
             def fill(out: DatasetWriter) -> None:
                 self.function(out=out, **{name: available[name] for name in wanted})
+                if {check.name for check in out.checks} != set(self.checks):
+                    raise TypeError(f"{self.key} declares the checks {list(self.checks)}, but made {out.checks}")
 
             dataset = lake.build(
                 key=self.key,
@@ -129,6 +135,7 @@ def recipe(
     ledger: bool = True,
     external: Callable[..., Mapping[str, Any]] | None = None,
     resources: Sequence[str] = (),
+    checks: Sequence[str] = (),
     kinds: set[str] | None = None,
     tags: Mapping[str, str] | None = None,
     pool: str | None = None,
@@ -138,12 +145,13 @@ def recipe(
 
     `external(config)` names what lies outside the graph (files, versions) by digests. `ledger=False` is for recipes
     whose rows are not made one from one (a plan of draws, a checkpoint). `resources` are names of Dagster resources
-    that the function takes; one with an `identity()` counts in the fingerprint.
+    that the function takes; one with an `identity()` counts in the fingerprint. `checks` are names of blocking checks,
+    whose outcome the function gives by `out.check`.
     """
 
     def decorate(function: Callable[..., None]) -> dg.AssetsDefinition:
         made = Recipe(
-            function, key, inputs or {}, partitions is not None, kind, ledger, external, tuple(resources)
+            function, key, inputs or {}, partitions is not None, kind, ledger, external, tuple(resources), tuple(checks)
         )
         hints = typing.get_type_hints(function)
         config_type = hints.get("config")
@@ -166,7 +174,9 @@ def recipe(
             compute.__annotations__["config"] = config_type
         compute.__annotations__["context"] = dg.AssetExecutionContext
         compute.__annotations__["return"] = dg.MaterializeResult
-        checks = [dg.AssetCheckSpec(LEDGER_CHECK, asset=asset_key, blocking=True)] if ledger else None
+        check_specs = [
+            dg.AssetCheckSpec(name, asset=asset_key, blocking=True) for name in [*([LEDGER_CHECK] if ledger else []), *checks]
+        ]
         asset = dg.asset(
             key=asset_key,
             description=inspect.getdoc(function),
@@ -184,7 +194,7 @@ def recipe(
             owners=["team:athanor"],
             code_version=fingerprint(code_closure(function))[:12],
             required_resource_keys={"lake", *resources},
-            check_specs=checks,
+            check_specs=check_specs,
             pool=pool,
             automation_condition=automation,
         )
@@ -217,7 +227,12 @@ def _run(
         ) from error
     seconds = time.monotonic() - started
     LOGGER.info("%s %s: %s rows, %.1f s", "reused" if reused else "built ", name, f"{dataset.rows:,}", seconds)
-    results = []
+    results = [
+        dg.AssetCheckResult(
+            check_name=check.name, passed=check.passed, metadata={"facts": dg.MetadataValue.json(check.facts)}
+        )
+        for check in dataset.manifest.checks
+    ]
     if made.keeps_ledger:
         ledger = dataset.manifest.ledger or {}
         results.append(

@@ -149,6 +149,8 @@ def code_closure(function: Callable[..., Any], root: Path = CHECKOUT) -> dict[st
     path = Path(inspect.getsourcefile(function) or "")
     tree = ast.Module(body=[_undecorated(node, function) for node in parse(path).body], type_ignores=[])
     reached = _reached_definitions(tree, {function.__name__})
+    if not reached:
+        raise TypeError(f"{function.__qualname__} is not defined at the top of its module: its code cannot be followed")
     used = {node.id for statement in reached for node in ast.walk(statement) if isinstance(node, ast.Name)}
     body = ast.Module(body=[_narrowed(statement, used) for statement in reached], type_ignores=[])
     return closure_of_tree(body, module, root)

@@ -1,4 +1,4 @@
-"""Statistics of claims: paired intervals over seeds and items, and the verdict that follows from an interval."""
+"""Statistics of claims: paired intervals over seeds and items, and the verdict that follows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PairedDifference:
 
 
 def micro_mean(scores: Floats, weights: Floats) -> Floats:
-    """Sum of scores over sum of weights, all groups together (bits per byte when these are bits and bytes)."""
+    """Sum of scores over sum of weights, all groups together: bits per byte, if these are bits and bytes."""
     return np.asarray(scores.sum(-1) / weights.sum(-1))
 
 
@@ -55,7 +55,8 @@ def worst_quartile_mean(scores: Floats, weights: Floats) -> Floats:
 
 
 def _group_means(scores: Floats, weights: Floats) -> Floats:
-    return np.divide(scores, weights, out=np.full(np.shape(scores), np.nan), where=weights > 0)
+    means: Floats = np.divide(scores, weights, out=np.full(np.shape(scores), np.nan), where=weights > 0)
+    return means
 
 
 def paired_bootstrap(
@@ -70,21 +71,29 @@ def paired_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> PairedDifference:
-    """Percentile interval of statistic(treatment) - statistic(baseline), over resampled seeds and items.
+    """Interval of statistic(treatment) - statistic(baseline) over resampled seeds and items (percentiles).
 
-    `treatment` and `baseline` are `[seeds, items]` sums per item (bits, or 0/1 for correct), the same seeds and
-    items in both: each resample uses one choice of seeds and of items for both arms. `weights[items]` is what a
-    score is divided by (bytes; default 1). `groups[items]` are the groups of the statistic. Items are resampled
-    within `strata[items]` (default: the groups), so give the strata by which the items were sampled. Where items share a source,
-    make the source the item: add up its scores and its weights.
+    `treatment` and `baseline` are `[seeds, items]` sums per item (bits, or 0/1 for correct), the same seeds
+    and items in both: each resample uses one choice of seeds and of items for both arms. `weights[items]` is
+    what a score is divided by (bytes; default 1). `groups[items]` are the groups of the statistic (default:
+    one). Items are resampled within `strata[items]`, the strata by which they were sampled (default: the
+    groups). Where items share a source, make the source the item: add up its scores and its weights.
 
-    The statistic is taken per seed and averaged over seeds. Two corrections make the interval honest for few seeds
-    and small strata (our default). Items: n - 1 of n are drawn in a stratum and weighted n/(n - 1) (Rao & Wu 1988), which
-    gives the unbiased variance; a stratum of one item never varies. Seeds: drawn in the same way, their deviation from equal weights
-    is widened by Student's t over the normal quantile, S - 1 degrees of freedom: a plain percentile interval over 5 seeds holds the
-    truth in about 83 % of cases instead of 95 %. With one seed only the items vary.
+    The statistic is taken per seed and averaged over seeds; both levels vary in each resample (our default).
+    Items: n - 1 of n are drawn with replacement in a stratum and weighted n/(n - 1) (Rao & Wu 1988), which
+    gives the unbiased variance in small strata; a stratum of one item never varies. Seeds: so few values
+    cannot be resampled honestly (with 5 seeds a percentile interval holds the truth in 83 % of cases instead
+    of 95 %), so their mean varies by Student's t with S - 1 degrees of freedom. The interval is wider than
+    needed where noise of the single scores outweighs that of seeds and items. With one seed only the items
+    vary, and it says nothing about other seeds.
     """
-    scores = np.stack([np.atleast_2d(np.asarray(arm, dtype=np.float64)) for arm in (treatment, baseline)])
+    arrays = [np.atleast_2d(np.asarray(arm, dtype=np.float64)) for arm in (treatment, baseline)]
+    if arrays[0].shape != arrays[1].shape:
+        raise InputError(
+            f"the treatment has shape {arrays[0].shape}, the baseline {arrays[1].shape}",
+            "score the same seeds and items in both arms",
+        )
+    scores = np.stack(arrays)
     n_seeds, n_items = scores.shape[1:]
     weight = np.ones(n_items) if weights is None else np.asarray(weights, dtype=np.float64)
     group = np.zeros(n_items, dtype=np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -100,14 +109,14 @@ def paired_bootstrap(
         denominators = np.add.reduceat(item_weights * weight, starts, axis=1)
         return np.array(
             [
-                [statistic(np.add.reduceat(item_weights * one_seed, starts, axis=1), denominators) for one_seed in arm]
+                [statistic(np.add.reduceat(item_weights * row, starts, axis=1), denominators) for row in arm]
                 for arm in scores
             ]
         )
 
     rng = np.random.default_rng(seed)
     point = arms(np.ones((1, n_items))).mean(axis=(1, 2))
-    seed_weights = _seed_weights(n_seeds, resamples, confidence, rng)
+    seed_weights = _seed_weights(n_seeds, resamples, rng)
     differences = np.empty(resamples)
     rows = max(1, _CHUNK_ENTRIES // n_items)
     for begin in range(0, resamples, rows):
@@ -135,7 +144,9 @@ def _check(scores: Floats, weight: Floats, group: NDArray[np.int64], stratum: ND
             "score every item with every seed, or drop it from both arms",
         )
     if not (weight > 0).all():
-        raise InputError(f"item {int(np.argmin(weight > 0))} has no positive weight", "drop items of size zero")
+        raise InputError(
+            f"item {int(np.argmin(weight > 0))} has no positive weight", "drop items of size zero"
+        )
 
 
 def _resample_weights(stratum: NDArray[np.int64], rows: int, rng: np.random.Generator) -> Floats:
@@ -149,15 +160,20 @@ def _resample_weights(stratum: NDArray[np.int64], rows: int, rng: np.random.Gene
     return weights
 
 
-def _seed_weights(n_seeds: int, rows: int, confidence: float, rng: np.random.Generator) -> Floats:
-    """Rao-Wu weights `[rows, seeds]`, deviations from 1 widened for the few degrees of freedom."""
-    from scipy.stats import norm, t
+def _seed_weights(n_seeds: int, rows: int, rng: np.random.Generator) -> Floats:
+    """Multipliers `[rows, seeds]` of mean 1: a mean so weighted is Student t around the plain mean.
 
+    With d the values of the seeds, s their standard deviation and S their number, mean(multipliers · d) is
+    distributed as mean(d) + s/sqrt(S) · t with S - 1 degrees of freedom.
+    """
     if n_seeds == 1:
         return np.ones((rows, 1))
-    quantile = (1 + confidence) / 2
-    widening = t.ppf(quantile, n_seeds - 1) / norm.ppf(quantile)
-    return 1 + widening * (_resample_weights(np.zeros(n_seeds, dtype=np.int64), rows, rng) - 1)
+    normal = rng.standard_normal((rows, n_seeds))
+    centred = normal - normal.mean(axis=1, keepdims=True)
+    freedom = n_seeds - 1
+    scale = np.sqrt(rng.chisquare(freedom, size=(rows, 1)) / freedom)
+    weights: Floats = 1 + np.sqrt(n_seeds / freedom) * centred / scale
+    return weights
 
 
 def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -177,8 +193,8 @@ def verdict(
 ) -> Verdict:
     """Whether treatment - baseline has the claimed sign.
 
-    Reproduced when the interval lies strictly on the claimed side of zero, not reproduced when strictly on the
-    other; inconclusive when it holds zero, or when there are fewer than `min_seeds` seeds.
+    Reproduced when the interval lies strictly on the claimed side of zero, not reproduced when strictly on
+    the other; inconclusive when it holds zero, or when there are fewer than `min_seeds` seeds.
     """
     _check_interval(low, high)
     if n_seeds < min_seeds or low <= 0 <= high:
@@ -187,13 +203,20 @@ def verdict(
 
 
 def verdict_not_worse(
-    low: float, high: float, *, margin: float, n_seeds: int, min_seeds: int, better: Literal["lower", "higher"]
+    low: float,
+    high: float,
+    *,
+    margin: float,
+    n_seeds: int,
+    min_seeds: int,
+    better: Literal["lower", "higher"],
 ) -> Verdict:
     """Whether treatment is worse than baseline by less than `margin` (non-inferiority).
 
-    "Not significantly worse" would be met by too few data. So the whole interval must lie on the better side of the
-    margin: reproduced. Wholly beyond the margin: not reproduced. Else inconclusive. Choose the margin (≥ 0, in the unit of
-    the difference) before looking at the data. With margin 0 the claim is "at least as good".
+    "Not significantly worse" would be met by too little data. So the whole interval must lie on the better
+    side of the margin to be reproduced; wholly beyond the margin it is not reproduced; else it is
+    inconclusive. Choose the margin (≥ 0, in the unit of the difference) before looking at the data. Margin 0
+    claims a strict improvement.
     """
     _check_interval(low, high)
     if margin < 0:
@@ -205,9 +228,10 @@ def verdict_not_worse(
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict of a claim with several parts: one failed part fails it, and it holds only when all parts hold.
+    """The verdict of a claim with several parts: one failed part fails it, and all must hold.
 
-    No correction for several tests is due, since every part must succeed on its own (intersection-union test).
+    No correction for several tests is due, since every part must succeed on its own (intersection-union
+    test).
     """
     if not verdicts:
         raise InputError("a claim without parts has no verdict", "give at least one verdict")

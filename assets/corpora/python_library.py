@@ -64,7 +64,7 @@ def _standard_library() -> Path:
 
 
 def _library_files(root: Path) -> list[Path]:
-    """Sorted by path below `root`. Folders that are no identifier (`config-3.11-…`) hold nothing to import."""
+    """Sorted by path below `root`. A folder that is no identifier (`config-3.11-…`) cannot be imported."""
     files: list[Path] = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if name.isidentifier() and name not in EXCLUDED_FOLDERS]

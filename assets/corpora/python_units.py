@@ -19,7 +19,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class Unit(NamedTuple):
-    """A piece of a module: `name` is its qualified name as Python gives it, `<module>` for the module itself."""
+    """A piece of a module: `name` is the qualified name Python gives it, `<module>` for the module itself."""
 
     kind: Kind
     name: str
@@ -100,7 +100,7 @@ def _defines(statement: ast.stmt) -> bool:
 
 
 def _remove_docstring(kept: dict[int, bytes], body: list[ast.stmt]) -> None:
-    """Takes the docstring that opens `body` out of the numbered lines; `pass` takes its place in an empty body."""
+    """Takes the docstring that opens `body` out of the numbered lines; a body left empty becomes `pass`."""
     first, last = body[0].lineno, _last_line(body[0])
     before, after = kept[first][: body[0].col_offset], kept[last][body[0].end_col_offset :]
     follows = body[1] if len(body) > 1 else None

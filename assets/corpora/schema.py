@@ -24,9 +24,7 @@ DOCUMENT_SCHEMA = pl.Schema(
         "n_bytes": pl.Int64(),
     }
 )
-REJECT_SCHEMA = pl.Schema(
-    {"file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "detail": pl.String()}
-)
+REJECT_SCHEMA = pl.Schema({"file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "detail": pl.String()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that could not be read. `line` counts from 1 (for Parquet and Arrow: the row), None for a whole file."""
+    """A row that could not be read. `line` (of a table: the row) counts from 1; None for a whole file."""
 
     file: str
     line: int | None
@@ -66,9 +64,7 @@ def document(
     UnicodeEncodeError when the text holds a lone surrogate, which no file could store.
     """
     n_bytes = len(text.encode("utf-8"))
-    return Document(
-        content_id(kind, *(place or (module, name)), text), kind, package, module, name, text, n_bytes
-    )
+    return Document(content_id(kind, *(place or (module, name)), text), kind, package, module, name, text, n_bytes)
 
 
 def documents_frame(documents: Iterable[Document]) -> pl.DataFrame:

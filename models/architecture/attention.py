@@ -65,17 +65,16 @@ class Attention(nn.Module):
         self.wo = nn.Linear(config.dim, config.dim, bias=False)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """`cos` and `sin` are [B or 1, T, 1, head_dim / 2]; without a mask attention is plainly causal."""
+        """`cos` and `sin` are [B or 1, T, 1, 1, head_dim]; without a mask attention is plainly causal."""
         config = self.config
         batch, length, _ = hidden.shape
         heads = self.wqkv(hidden).view(batch, length, config.n_kv_heads, -1, config.head_dim)
-        query = rotate(heads[..., :-2, :], cos[..., None, :], sin[..., None, :]).flatten(2, 3)
-        key = rotate(heads[..., -2, :], cos, sin)
-        value = heads[..., -1, :]
+        turned, value = heads.split((config.queries_per_kv + 1, 1), dim=3)
+        query, key = rotate(turned, cos, sin).split((config.queries_per_kv, 1), dim=3)
         mixed = F.scaled_dot_product_attention(
-            query.transpose(1, 2),
-            key.transpose(1, 2),
-            value.transpose(1, 2),
+            query.flatten(2, 3).transpose(1, 2),
+            key.squeeze(3).transpose(1, 2),
+            value.squeeze(3).transpose(1, 2),
             attn_mask=mask,
             is_causal=mask is None,
             enable_gqa=config.queries_per_kv > 1,

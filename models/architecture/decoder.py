@@ -90,7 +90,7 @@ class Decoder(nn.Module):
             )
         cos, sin = self.get_buffer("cos"), self.get_buffer("sin")
         cos, sin = (table[None, :length] if positions is None else table[positions] for table in (cos, sin))
-        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        cos, sin = cos[:, :, None, None], sin[:, :, None, None]
         mask = None if document_ids is None else document_mask(document_ids, cos.dtype)
         hidden = self.tok_embeddings(tokens)
         for layer in self.layers:

@@ -86,8 +86,10 @@ class Lake:
             yield
 
     def point(self, dataset: Dataset) -> None:
-        """Make a version the current one."""
+        """Make a version the current one, unless one of its checks failed."""
         manifest = dataset.manifest
+        if not manifest.sound:
+            return
         content = json.dumps({"fingerprint": manifest.fingerprint, "digest": manifest.digest()}).encode()
         pointer = f"{self.place(manifest.key, manifest.partition)}/current.json"
         if self.store.read(pointer) != content:
@@ -111,7 +113,7 @@ class Lake:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         progress = self.work / "progress" / fingerprint[:16]
-        writer = DatasetWriter(staging, progress)
+        writer = DatasetWriter(staging, progress, fingerprint)
         try:
             fill(writer)
             files = writer.close()
@@ -128,6 +130,7 @@ class Lake:
                 files=files,
                 dead_letters=writer.dead_letters,
                 ledger=writer.ledger.to_json() if keeps_ledger else None,
+                checks=writer.checks,
                 metadata=writer.metadata,
                 plots=writer.plots,
                 seconds=round(time.monotonic() - started, 3),

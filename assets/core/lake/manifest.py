@@ -22,6 +22,16 @@ class StoredFile(BaseModel):
     part: str = ""
 
 
+class Check(BaseModel):
+    """The outcome of one check of a dataset, taken when it was built."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    passed: bool
+    facts: dict[str, Any] = {}
+
+
 class Manifest(BaseModel):
     """The record of one version of one dataset or checkpoint."""
 
@@ -35,6 +45,7 @@ class Manifest(BaseModel):
     files: list[StoredFile] = []
     dead_letters: int = 0
     ledger: dict[str, Any] | None = None
+    checks: list[Check] = []
     metadata: dict[str, Any] = {}
     plots: list[str] = []
     seconds: float = 0.0
@@ -43,6 +54,11 @@ class Manifest(BaseModel):
     @property
     def rows(self) -> int:
         return sum(shard.rows for shard in self.shards)
+
+    @property
+    def sound(self) -> bool:
+        """Whether every check passed; only then may a version become the current one."""
+        return all(check.passed for check in self.checks)
 
     @property
     def parts(self) -> list[str]:

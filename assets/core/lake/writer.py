@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets.core.errors import AthanorError
-from assets.core.lake.manifest import StoredFile
+from assets.core.lake.manifest import Check, StoredFile
 from assets.core.ledger import RowLedger
 
 if TYPE_CHECKING:
@@ -30,15 +30,18 @@ class DatasetWriter:
     """Collects what one recipe makes: rows, files, dead letters, plots, metadata and the row ledger.
 
     Shards hold about `SHARD_BYTES` in memory or `SHARD_ROWS` rows, whichever comes first (our default), so memory is
-    flat in the size of the dataset.
+    flat in the size of the dataset. `folder` is where further files go. `work` is a folder of this fingerprint's own
+    that outlives a kill, for trainer states; it is removed after publication.
     """
 
-    def __init__(self, folder: Path, work: Path) -> None:
+    def __init__(self, folder: Path, work: Path, fingerprint: str) -> None:
         self.folder = folder
         self.work = work
+        self.fingerprint = fingerprint
         self.ledger = RowLedger()
         self.shards: list[StoredFile] = []
         self.columns: dict[str, str] = {}
+        self.checks: list[Check] = []
         self.metadata: dict[str, Any] = {}
         self.plots: list[str] = []
         self._pending: list[pl.DataFrame] = []
@@ -87,6 +90,10 @@ class DatasetWriter:
         """Record a row that failed, with the place it came from."""
         self.ledger.failed += 1
         self._dead.append({"file": file, "line": "" if line is None else str(line), "reason": reason, "detail": detail})
+
+    def check(self, name: str, passed: bool, **facts: object) -> None:
+        """Record a blocking check. A version with a failed one is kept for inspection, but does not become current."""
+        self.checks.append(Check(name=name, passed=bool(passed), facts=facts))
 
     def plot(self, name: str, png: bytes) -> None:
         """Keep a picture beside the data and show it in the asset's metadata."""

@@ -1,0 +1,53 @@
+# Each target sets up what it needs; the environment is .venv in this folder.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SYSTEM ?= clusterclip
+SEEDS ?= 5
+NAME ?= lake
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo ui test lint digests claims bench screenshots clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing (a few minutes the first time, nothing afterwards)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready ## create .venv with everything pinned
+
+demo: $(VENV)/.ready ## run the main job: a corpus in, a registered and evaluated checkpoint out
+	@$(BIN)/athanor demo
+
+ui: $(VENV)/.ready ## start Dagster and MLflow on localhost
+	@$(BIN)/athanor ui
+
+lint: $(VENV)/.ready ## style, layers and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+test: lint ## style, layers, types, and the whole test-suite
+	$(BIN)/python -m pytest $(PYTEST)
+
+digests: $(VENV)/.ready ## key, partition, rows and content digest of all that was published
+	@$(BIN)/athanor digests
+
+claims: $(VENV)/.ready ## measure a system's claims: make claims SYSTEM=clusterclip SEEDS=5
+	@$(BIN)/athanor claims $(SYSTEM) --seeds $(SEEDS)
+
+bench: $(VENV)/.ready ## run a benchmark against its peers: make bench NAME=lake
+	@$(BIN)/python -m tests.benchmarks.$(NAME)
+
+screenshots: $(VENV)/.ready ## check the pages in headless Chromium and take the README's pictures
+	@$(BIN)/python -m tests.browser.screenshots
+
+clean: ## remove what runs keep (.athanor), not the environment
+	rm -rf .athanor

@@ -1,0 +1,123 @@
+"""From a sampling plan to a trained decoder: the documents in the plan's order, packed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assets.clusterclip.config import TrainConfig
+
+if TYPE_CHECKING:
+    from models.architecture.decoder import Decoder
+    from models.training.packing import PackedStream
+    from models.training.plan import StepRecord, TrainingPlan, TrainingReport
+
+SPECIALS_PER_DOCUMENT = 2
+
+
+def flat_tokens(tokens: pl.Series, bos: int, eos: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """All documents as one array, each as `<s> content </s>`, and where each begins: `[tokens]`, `[documents + 1]`."""
+    lengths = tokens.list.len().to_numpy().astype(np.int64) + SPECIALS_PER_DOCUMENT
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    flat = np.empty(int(offsets[-1]), dtype=np.uint32)
+    flat[offsets[:-1]] = bos
+    flat[offsets[1:] - 1] = eos
+    content = np.ones(len(flat), dtype=np.bool_)
+    content[offsets[:-1]] = content[offsets[1:] - 1] = False
+    flat[content] = tokens.explode(empty_as_null=False).to_numpy()
+    return flat, offsets
+
+
+def packed_stream(
+    plan: pl.DataFrame, tokens: pl.DataFrame, *, bos: int, eos: int, sequence_length: int, batch_rows: int
+) -> PackedStream:
+    """The stream of a plan: `plan` has document_id and n_tokens in draw order, `tokens` has id and tokens."""
+    from models.training.packing import PackedStream
+
+    place = {document: index for index, document in enumerate(tokens["id"])}
+    flat, offsets = flat_tokens(tokens["tokens"], bos, eos)
+    order = np.array([place[document] for document in plan["document_id"]], dtype=np.int64)
+    return PackedStream(flat, offsets, order, sequence_length, batch_rows, used_tokens=plan["n_tokens"].to_numpy())
+
+
+def training_plan(
+    config: TrainConfig,
+    *,
+    steps: int,
+    sequence_length: int,
+    batch_rows: int,
+    seed: int,
+    dtype: str,
+    threads: int,
+) -> TrainingPlan:
+    from models.training.plan import TrainingPlan
+
+    return TrainingPlan(
+        steps=steps,
+        batch_rows=batch_rows,
+        sequence_length=sequence_length,
+        peak_lr=config.peak_lr,
+        warmup_steps=round(config.warmup_share * steps),
+        weight_decay=config.weight_decay,
+        seed=seed,
+        checkpoint_every=config.checkpoint_every,
+        dtype=dtype,
+        threads=threads,
+    )
+
+
+def new_decoder(config: TrainConfig, vocab_size: int, seed: int) -> Decoder:
+    """A decoder with the initial weights of a seed: the same for every plan of that seed."""
+    from models.architecture.config import DecoderConfig
+    from models.architecture.decoder import Decoder
+
+    return Decoder(
+        DecoderConfig(
+            vocab_size=vocab_size,
+            dim=config.dim,
+            n_layers=config.n_layers,
+            n_heads=config.n_heads,
+            n_kv_heads=config.n_kv_heads,
+            ffn_dim=config.ffn_dim,
+            max_length=config.max_length,
+            rope_base=config.rope_base,
+        ),
+        seed=seed,
+    )
+
+
+def train_decoder(
+    decoder: Decoder,
+    stream: PackedStream,
+    plan: TrainingPlan,
+    *,
+    device: str,
+    state_folder: Path,
+    data_digest: str,
+    on_step: Callable[[StepRecord], None],
+) -> TrainingReport:
+    """Train, or go on from the state in `state_folder`; the decoder comes back on the CPU."""
+    from models.training.loop import train
+
+    decoder.to(device)
+    report = train(decoder, stream, plan, state_folder, data_digest, on_step)
+    decoder.to("cpu")
+    return report
+
+
+def generates_in_transformers(folder: Path) -> str:
+    """What the exported folder generates in `transformers`, greedily: a check that others can load it."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    prompt = tokenizer(tokenizer.bos_token + "def ", return_tensors="pt", add_special_tokens=False)
+    generated = model.generate(
+        **prompt, max_new_tokens=24, do_sample=False, pad_token_id=tokenizer.eos_token_id
+    )
+    return str(tokenizer.decode(generated[0], skip_special_tokens=True))

@@ -1,0 +1,1 @@
+"""InternLM2: tokenizer, decoder and training recipes (arXiv 2403.17297)."""

@@ -1,0 +1,90 @@
+"""Byte-level BPE with InternLM2's special tokens, trained by Hugging Face `tokenizers`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assets.core.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+UNK, BOS, EOS = "<unk>", "<s>", "</s>"
+# Order and roles of the released tokenizer: the last ids of the vocabulary (chat_format.md); <|reward|> stands for the
+# token at which the reward model is read (id 92527 there).
+CHAT_TOKENS = (
+    "<|reward|>",
+    "<|plugin|>",
+    "<|interpreter|>",
+    "<|action_end|>",
+    "<|action_start|>",
+    "<|im_end|>",
+    "<|im_start|>",
+)
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] }}{% if message.get('name') %}{{ ' name=' + message['name'] }}{% endif %}"
+    "{{ '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int, min_frequency: int) -> Tokenizer:
+    """A byte-level BPE tokenizer; every digit is a token of its own; `<unk> <s> </s>` are ids 0, 1, 2.
+
+    Raises InputError when the vocabulary is too small for 256 bytes and the special tokens.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    fixed = len(alphabet) + 3 + len(CHAT_TOKENS)
+    if vocab_size < fixed:
+        raise InputError(f"a vocabulary of {vocab_size} tokens is too small", f"set vocab_size to at least {fixed}")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(CHAT_TOKENS),
+        min_frequency=min_frequency,
+        special_tokens=[UNK, BOS, EOS],
+        initial_alphabet=sorted(alphabet),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CHAT_TOKENS])
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int) -> None:
+    """Write the files that `transformers.AutoTokenizer` loads, chat template included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "unk_token": UNK,
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": EOS,
+        "additional_special_tokens": list(CHAT_TOKENS),
+        "model_max_length": max_length,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": CHAT_TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    """Token ids of the content alone: no `<s>` and `</s>`; special tokens spelled out in a text stay plain text."""
+    tokenizer.encode_special_tokens = True
+    return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]

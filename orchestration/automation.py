@@ -1,0 +1,63 @@
+"""What starts by itself: the nightly rebuild, the watch over the user's files, the report of failed runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.core.errors import InputError
+from assets.core.fingerprint import fingerprint
+from assets.core.progress import LOGGER
+from assets.corpora.config import FilesConfig
+from orchestration.jobs import claims, clusterclip_arms, quickstart
+
+NIGHTLY_SEEDS = 3
+
+
+@dg.schedule(job=clusterclip_arms, cron_schedule="0 2 * * *", description="Every night: all plans for the first seeds.")
+def nightly() -> Iterator[dg.RunRequest]:
+    yield from (
+        dg.RunRequest(run_key=None, partition_key=str(seed), tags={"athanor/nightly": "true"})
+        for seed in range(NIGHTLY_SEEDS)
+    )
+
+
+nightly_claims = dg.ScheduleDefinition(
+    name="nightly_claims", job=claims, cron_schedule="0 6 * * *", description="Every morning: claims from the night."
+)
+
+
+@dg.sensor(job=quickstart, minimum_interval_seconds=60, description="New or changed files in the user's corpus folder.")
+def corpus_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Start the main job when the folder of ATHANOR_CORPUS is not what it was at the last look."""
+    from assets.corpora.assets import user_files
+
+    config = FilesConfig()
+    if not config.path:
+        return dg.SkipReason("no corpus of one's own: set ATHANOR_CORPUS to a file, a folder or a URL")
+    try:
+        seen = fingerprint(dict(user_files(config)))
+    except InputError as error:
+        return dg.SkipReason(str(error))
+    if seen == context.cursor:
+        return dg.SkipReason(f"nothing new in {config.path}")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen, partition_key="0")], cursor=seen)
+
+
+@dg.run_failure_sensor(description="Write the first cause of a failed run to the log, and post it where asked.")
+def run_failed(context: dg.RunFailureSensorContext) -> None:
+    """Log the cause; with ATHANOR_FAILURE_WEBHOOK set, post `{"text": …}` there (as Slack and Mattermost take it)."""
+    text = f"run {context.dagster_run.run_id} of {context.dagster_run.job_name} failed: {context.failure_event.message}"
+    LOGGER.error(text)
+    webhook = os.environ.get("ATHANOR_FAILURE_WEBHOOK")
+    if webhook:
+        import requests
+
+        requests.post(webhook, json={"text": text}, timeout=10).raise_for_status()
+
+
+automation = dg.AutomationConditionSensorDefinition("automation", target=dg.AssetSelection.all())
+SCHEDULES = [nightly, nightly_claims]
+SENSORS = [corpus_files, run_failed, automation]

@@ -1,0 +1,36 @@
+"""The code location: all assets, checks, jobs, schedules and sensors, with the resources of the profile."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+import assets.clusterclip.assets
+import assets.clusterclip.evaluation
+import assets.corpora.assets
+import assets.internlm2.assets
+from orchestration.automation import SCHEDULES, SENSORS
+from orchestration.dbt import dbt_assets, prepare_manifest
+from orchestration.jobs import JOBS
+from orchestration.profiles import current_profile, resources
+
+MODULES = (
+    assets.corpora.assets,
+    assets.internlm2.assets,
+    assets.clusterclip.assets,
+    assets.clusterclip.evaluation,
+)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """On the laptop a job runs in one process: starting one per step costs more than the small steps do."""
+    executor = dg.in_process_executor if current_profile() == "laptop" else dg.multiprocess_executor
+    return dg.Definitions(
+        assets=[*dg.load_assets_from_modules(MODULES), dbt_assets(prepare_manifest())],
+        asset_checks=dg.load_asset_checks_from_modules(MODULES),
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        resources=resources(),
+        executor=executor,
+    )
