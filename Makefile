@@ -32,7 +32,7 @@ lint: $(VENV)/.ready ## style, layers and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy
+	$(BIN)/pyrefly check
 
 test: lint ## style, layers, types, and the whole test-suite
 	$(BIN)/python -m pytest $(PYTEST)

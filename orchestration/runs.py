@@ -71,7 +71,9 @@ def run_job(name: str, *, partition: str | None = None, config: Mapping[str, Any
         )
         if not result.success:
             raise RunFailed(first_cause(result) + f"\n(run {result.run_id}; `make ui` shows it whole)")
-        return [built(event) for event in result.all_events if event.is_step_materialization and event.timestamp >= started]
+        return [
+            built(event) for event in result.all_events if event.is_step_materialization and event.timestamp >= started
+        ]
 
 
 def built(event: dg.DagsterEvent) -> Built:

@@ -16,15 +16,12 @@ def serve(dagster_port: int, mlflow_port: int) -> None:
     """Start both servers, bound to localhost; when one ends or Ctrl-C comes, both end."""
     home = Home.from_environment()
     prepare_home(home)
-    commands = [
-        [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
-        + ["--host", "127.0.0.1", "--port", str(dagster_port), "--log-level", "warning"],
-        [sys.executable, "-m", "mlflow", "server"]
-        + ["--default-artifact-root", home.artifacts.as_uri(), "--host", "127.0.0.1", "--port", str(mlflow_port)],
-    ]
+    local = ["--host", "127.0.0.1", "--port"]
+    dagster = ["dagster", "dev", "-m", "orchestration.definitions", "--log-level", "warning", *local, str(dagster_port)]
+    mlflow = ["mlflow", "server", "--default-artifact-root", home.artifacts.as_uri(), *local, str(mlflow_port)]
     # In the environment, because a command line is readable by others.
     environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": home.tracking_uri}
-    servers = [subprocess.Popen(command, env=environment) for command in commands]
+    servers = [subprocess.Popen([sys.executable, "-m", *command], env=environment) for command in (dagster, mlflow)]
     click.echo(f"Dagster: http://127.0.0.1:{dagster_port}   MLflow: http://127.0.0.1:{mlflow_port}   Ctrl-C ends both")
     try:
         while all(server.poll() is None for server in servers):

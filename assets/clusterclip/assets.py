@@ -12,10 +12,10 @@ from assets.clusterclip import plots
 from assets.clusterclip.config import PLANS, ClusterConfig, EmbedConfig, PlanConfig, ScoreConfig, TrainConfig
 from assets.clusterclip.embed import embed_sentence_transformer, embed_tfidf_svd, truncated_share
 from assets.clusterclip.kmeans import spherical_kmeans
-from assets.clusterclip.measure import gini, summarise_plan
+from assets.clusterclip.measure import gini, micro_bits_per_byte, summarise_plan
 from assets.clusterclip.sample import Plan, sample_documents
 from assets.clusterclip.score import bits_of_documents, score_rows, scored_documents
-from assets.clusterclip.split import stratified_holdout
+from assets.clusterclip.split import stratified_holdout, zipf_thinning
 from assets.clusterclip.train import (
     SPECIALS_PER_DOCUMENT,
     generates_in_transformers,
@@ -31,7 +31,7 @@ from assets.core.progress import bar
 from assets.core.recipe import Input, recipe
 from assets.core.resources import TrainerResource
 from assets.core.tracking import Tracking
-from assets.internlm2.tokenizer import BOS, EOS, load_tokenizer
+from assets.internlm2.tokenizer import load_tokenizer, special_ids
 
 SEEDS = dg.StaticPartitionsDefinition([str(seed) for seed in range(10)])
 DOCUMENTS = Input("corpora/clean_documents")
@@ -79,25 +79,40 @@ def clusters(out: DatasetWriter, config: ClusterConfig, embeddings: Dataset) -> 
     )
     labels = found.labels.astype(np.int64)
     heldout = stratified_holdout(
-        labels, rows["id"].to_list(), fraction=config.heldout_fraction, seed=config.heldout_seed
+        labels,
+        rows["id"].to_list(),
+        fraction=config.heldout_fraction,
+        min_per_cluster=config.heldout_min,
+        min_cluster_size=2 * config.heldout_min,
+        seed=config.heldout_seed,
     )
+    training = rows.with_row_index().filter(pl.Series(~heldout))
+    kept = training["index"].to_numpy()[
+        zipf_thinning(labels[~heldout], training["id"].to_list(), exponent=config.skew, seed=config.heldout_seed)
+    ]
+    split = np.full(rows.height, "unused", dtype=object)
+    split[heldout], split[kept] = "heldout", "train"
     out.write(
         rows.select(
             "id",
             cluster=pl.Series(labels, dtype=pl.Int32),
             similarity=pl.Series(found.similarity, dtype=pl.Float32),
-            split=pl.Series(np.where(heldout, "heldout", "train")),
+            split=pl.Series(split.tolist(), dtype=pl.String),
         )
     )
     sizes = np.bincount(labels, minlength=n_clusters)
+    trained = np.bincount(labels[kept], minlength=n_clusters)
     out.describe(
         n_clusters=n_clusters,
         iterations=found.iterations,
         loss=round(float(found.losses[-1]), 5),
         gini=round(gini(sizes), 3),
+        gini_of_training=round(gini(trained), 3),
         heldout=int(heldout.sum()),
+        training=len(kept),
     )
     out.plot("cluster_sizes", plots.plot_cluster_sizes(sizes))
+    out.plot("training_sizes", plots.plot_cluster_sizes(trained))
 
 
 def arm(plan: str, config: PlanConfig) -> tuple[Plan, float]:
@@ -193,11 +208,12 @@ def train_checkpoint(
     name, shape = plan.part or "", plan.manifest.metadata
     draws = plan.read("id", "document_id", "n_tokens")
     vocabulary = load_tokenizer(tokenizer.folder)
+    bos, eos = special_ids(vocabulary)
     stream = packed_stream(
         draws,
         tokens.read("id", "tokens"),
-        bos=vocabulary.token_to_id(BOS),
-        eos=vocabulary.token_to_id(EOS),
+        bos=bos,
+        eos=eos,
         sequence_length=shape["sequence_length"],
         batch_rows=shape["batch_rows"],
     )
@@ -268,8 +284,9 @@ def train_checkpoint(
     )
     out.describe(
         weights_digest=digest, parameters=parameters, steps=report.steps, tokens=report.tokens_seen,
-        final_loss=round(final_loss, 4), training_seconds=round(report.seconds, 1), resumed_from=report.resumed_from or 0,
-        mlflow_run=run_id, mlflow_model=model_id, losses=[round(loss, 4) for loss in report.losses],
+        final_loss=round(final_loss, 4), training_seconds=round(report.seconds, 1),
+        resumed_from=report.resumed_from or 0, mlflow_run=run_id, mlflow_model=model_id,
+        losses=[round(loss, 4) for loss in report.losses],
     )  # fmt: skip
     seen = np.arange(1, len(report.losses) + 1) * shape["batch_rows"] * shape["sequence_length"]
     out.plot("loss", plots.plot_losses({name: (seen.astype(np.float64), np.array(report.losses))}))
@@ -292,14 +309,15 @@ def score_checkpoint(
     out.ledger.rows_in = chosen.height
     record = checkpoint.read("id", "plan", "seed").row(0, named=True)
     bits = bits_of_documents(
-        checkpoint.folder, rows["tokens"], bos=load_tokenizer(tokenizer.folder).token_to_id(BOS),
+        checkpoint.folder, rows["tokens"], bos=special_ids(load_tokenizer(tokenizer.folder))[0],
         batch_tokens=config.batch_tokens, threads=trainer.threads,
     )  # fmt: skip
     scores = score_rows(rows, bits, plan=record["plan"], seed=record["seed"], checkpoint=record["id"])
     out.check("every_score_is_finite", bool(np.isfinite(bits).all()), documents=scores.height)
     out.write(scores)
     for split, part in scores.group_by("split", maintain_order=True):
-        out.describe(**{f"{split[0]}_bits_per_byte": round(part["bits"].sum() / part["n_bytes"].sum(), 4)})
+        micro = micro_bits_per_byte(part["bits"], part["n_bytes"])
+        out.describe(**{f"{split[0]}_bits_per_byte": round(micro, 4)})
 
 
 CHECKPOINTS = [

@@ -48,8 +48,7 @@ def pair(treatment: pl.DataFrame, baseline: pl.DataFrame) -> Arms:
     wide = []
     for scores in (treatment, baseline):
         by_seed = [
-            scores.filter(pl.col("seed") == seed).sort("document_id").select("document_id", "bits")
-            for seed in seeds
+            scores.filter(pl.col("seed") == seed).sort("document_id").select("document_id", "bits") for seed in seeds
         ]
         ids = by_seed[0]["document_id"]
         if not all(frame["document_id"].equals(ids) for frame in by_seed):
@@ -92,9 +91,7 @@ def measure_pair(arms: Arms, rare: NDArray[np.int64]) -> dict[str, PairedDiffere
     if large.any():
         packages = by_package.documents["package"].to_numpy()
         measured["macro_bpb_packages"] = _compare(by_package, macro_mean, packages, packages)
-    groups = gap_groups(
-        arms.documents["cluster"].to_numpy(), (arms.documents["split"] == "train").to_numpy(), rare
-    )
+    groups = gap_groups(arms.documents["cluster"].to_numpy(), (arms.documents["split"] == "train").to_numpy(), rare)
     rare_arms = arms.take(groups >= 0)
     used = groups[groups >= 0]
     measured["rare_cluster_gap"] = _compare(rare_arms, gap_statistic, used, used)

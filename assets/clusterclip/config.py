@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,26 +43,42 @@ class ClusterConfig(dg.Config):
     n_runs: int = Field(1, gt=0, description="Runs with other initial points; the best is kept (official: 1).")
     seed: int = Field(42, description="Seed of the initial points (official: 42).")
     heldout_fraction: float = Field(0.1, gt=0, lt=1, description="Share of each cluster held out; our default.")
+    heldout_min: int = Field(
+        8, ge=1, description="At least so many are held out of a cluster, so that rare ones count."
+    )
     heldout_seed: int = Field(0, description="Another seed holds other documents out.")
+    skew: float = Field(
+        default_factory=lambda: 0.0 if os.environ.get("ATHANOR_CORPUS") else 1.5,
+        ge=0,
+        description="Exponent of the Zipf sizes to which the training side of the clusters is thinned; 0 keeps them. "
+        "The Python library is nearly balanced, so that no clip would ever act; a corpus of one's own is kept whole.",
+    )
 
 
 class PlanConfig(dg.Config):
     """`clusterclip/sampling_plan`."""
 
     clip_threshold: int = Field(5, ge=1, description="R: passes after which a cluster is removed (secondary: 5).")
-    epochs: float = Field(2.0, gt=0, description="Budget of every plan in passes over the training tokens; our default.")
+    epochs: float = Field(
+        1.5, gt=0, description="Budget of every plan in passes over the training tokens; our default."
+    )
     sequence_length: int = Field(256, gt=1, description="Tokens per training row.")
-    batch_rows: int = Field(16, gt=0, description="Rows per step; the paper's batch is not known.")
+    batch_rows: int = Field(8, gt=0, description="Rows per step; the paper's batch is not known.")
     on_exhausted: Literal["raise", "random"] = Field(
-        "random", description="When every cluster is removed before the budget is met: stop, or go on at random (marked)."
+        "random",
+        description="When every cluster is removed before the budget is met: stop, or go on at random (marked).",
     )
 
 
 class TrainConfig(DecoderSize):
     """`clusterclip/checkpoint/<plan>`: the decoder's size and its training."""
 
-    peak_lr: float = Field(3e-3, gt=0, description="Peak learning rate; ours for small models, the paper's is not known.")
-    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps with rising learning rate; our default.")
+    peak_lr: float = Field(
+        3e-3, gt=0, description="Peak learning rate; ours for small models, the paper's is not known."
+    )
+    warmup_share: float = Field(
+        0.05, ge=0, lt=1, description="Share of the steps with rising learning rate; our default."
+    )
     weight_decay: float = Field(0.1, ge=0, description="AdamW (InternLM2, Table 3).")
     checkpoint_every: int = Field(50, gt=0, description="Steps between trainer states: what a kill costs at most.")
 
@@ -88,14 +105,10 @@ class Config:
 
 TINY = Config(EmbedConfig(), ClusterConfig(), PlanConfig(), TrainConfig(), ScoreConfig())
 PAPER = Config(
-    embed=EmbedConfig(
-        method="sentence_transformer", model="jinaai/jina-embeddings-v2-base-en", max_seq_length=4096
-    ),
-    cluster=ClusterConfig(n_clusters=2000),
+    embed=EmbedConfig(method="sentence_transformer", model="jinaai/jina-embeddings-v2-base-en", max_seq_length=4096),
+    cluster=ClusterConfig(n_clusters=2000, skew=0.0),
     plan=PlanConfig(sequence_length=4096),
     # The paper trains Llama2-7B; this is InternLM2 7B (Table 3), whose decoder is the one built here.
-    train=TrainConfig(
-        dim=4096, n_layers=32, n_heads=32, n_kv_heads=8, ffn_dim=14336, max_length=4096, peak_lr=3e-4
-    ),
+    train=TrainConfig(dim=4096, n_layers=32, n_heads=32, n_kv_heads=8, ffn_dim=14336, max_length=4096, peak_lr=3e-4),
     score=ScoreConfig(),
 )

@@ -18,7 +18,7 @@ from assets.core.recipe import Input, recipe
 from assets.core.registry import register_champion
 from assets.core.resources import TrainerResource
 from assets.core.tracking import Tracking
-from assets.internlm2.tokenizer import BOS, encode, load_tokenizer
+from assets.internlm2.tokenizer import encode, load_tokenizer, special_ids
 
 REGISTERED_MODEL = "athanor-clusterclip"
 SCORES = {plan: Input(f"clusterclip/scores/{plan}", all_partitions=True) for plan in PLANS}
@@ -40,9 +40,7 @@ def all_scores(partitions: dict[str, dict[str, Dataset]]) -> dict[str, pl.DataFr
     ledger=False,
     tags={"stage": "claims"},
 )
-def clusterclip_claims(
-    out: DatasetWriter, clusters: Dataset, tokens: Dataset, **scores: dict[str, Dataset]
-) -> None:
+def clusterclip_claims(out: DatasetWriter, clusters: Dataset, tokens: Dataset, **scores: dict[str, Dataset]) -> None:
     """The claims of the ClusterClip paper in the small: differences, intervals, verdicts."""
     by_plan = all_scores(scores)
     documents = clusters.read("id", "cluster", "split").join(tokens.read("id", "n_tokens"), on="id")
@@ -91,7 +89,7 @@ def champion(
     trainer: TrainerResource,
     **by_name: dict[str, Dataset],
 ) -> None:
-    """The best checkpoint by held-out macro bits per byte, registered; it leads only if it beats the present champion."""
+    """The best checkpoint by held-out macro bits per byte, registered; champion only if it beats the present one."""
     candidates = [
         (macro(dataset.read().filter(pl.col("split") == "heldout")), plan, seed)
         for plan in PLANS
@@ -102,17 +100,17 @@ def champion(
         raise InputError("no scored checkpoint to choose from", "materialize clusterclip/scores/<plan> first")
     score, plan, seed = min(candidates)
     best = by_name[f"checkpoint_{plan}"][seed]
-    heldout = clusters.read().filter(pl.col("split") == "heldout").join(
-        documents.read("id", "text", "n_bytes"), on="id", validate="1:1"
+    heldout = (
+        clusters.read()
+        .filter(pl.col("split") == "heldout")
+        .join(documents.read("id", "text", "n_bytes"), on="id", validate="1:1")
     )
 
     def score_of(folder: Path) -> float:
         """Held-out macro bits per byte of a registered model, with the tokenizer that it was registered with."""
         tokenizer = load_tokenizer(folder)
         ids = pl.Series(encode(tokenizer, heldout["text"].to_list()), dtype=pl.List(pl.UInt32))
-        bits = bits_of_documents(
-            folder, ids, bos=tokenizer.token_to_id(BOS), batch_tokens=8192, threads=trainer.threads
-        )
+        bits = bits_of_documents(folder, ids, bos=special_ids(tokenizer)[0], batch_tokens=8192, threads=trainer.threads)
         return macro(heldout.with_columns(bits=pl.Series(bits)))
 
     sound = score < 8.0

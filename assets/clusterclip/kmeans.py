@@ -66,9 +66,7 @@ def spherical_kmeans(
         raise InputError(
             "k-means needs at least one iteration and one run", "set max_iterations and n_runs to 1 or more"
         )
-    runs = [
-        _one_run(points, n_clusters, max_iterations, early_stop_iterations, run, rng) for run in range(n_runs)
-    ]
+    runs = [_one_run(points, n_clusters, max_iterations, early_stop_iterations, run, rng) for run in range(n_runs)]
     return min(runs, key=lambda clustering: clustering.loss)
 
 

@@ -33,17 +33,13 @@ def micro_bits_per_byte(bits: ArrayLike, n_bytes: ArrayLike) -> float:
     return float(micro_mean(np.asarray(bits, dtype=float), np.asarray(n_bytes, dtype=float)))
 
 
-def group_bits_per_byte(
-    bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1
-) -> GroupBits:
+def group_bits_per_byte(bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1) -> GroupBits:
     """Bits over bytes of each group with at least `min_documents` documents."""
     sums = _sums(bits, n_bytes, group, min_documents)
     return GroupBits(sums.names, sums.bits / sums.bytes, sums.count)
 
 
-def macro_bits_per_byte(
-    bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1
-) -> float:
+def macro_bits_per_byte(bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, *, min_documents: int = 1) -> float:
     """Mean over groups of the group's bits per byte: a rare group weighs as much as a common one."""
     sums = _sums(bits, n_bytes, group, min_documents)
     return float(macro_mean(sums.bits, sums.bytes))
@@ -74,8 +70,7 @@ def _sums(bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, min_documents: 
             "lower min_documents, or score more documents",
         )
     bits_sum, bytes_sum = (
-        np.asarray(np.bincount(index, weights=np.asarray(x, dtype=float)), dtype=np.float64)
-        for x in (bits, n_bytes)
+        np.asarray(np.bincount(index, weights=np.asarray(x, dtype=float)), dtype=np.float64) for x in (bits, n_bytes)
     )
     return _Sums(names[enough], bits_sum[enough], bytes_sum[enough], count[enough])
 
@@ -88,9 +83,7 @@ def rare_clusters(cluster: Ints, n_tokens: Ints, *, share: float = 0.25) -> Ints
     """
     labels, index = np.unique(cluster, return_inverse=True)
     tokens = np.bincount(index, weights=n_tokens)
-    return np.asarray(
-        labels[np.argsort(tokens, kind="stable")][: int(np.ceil(share * len(labels)))], dtype=np.int64
-    )
+    return np.asarray(labels[np.argsort(tokens, kind="stable")][: int(np.ceil(share * len(labels)))], dtype=np.int64)
 
 
 def gap_groups(cluster: Ints, is_train: NDArray[np.bool_], rare: Ints) -> Ints:
@@ -136,9 +129,7 @@ def gini(sizes: ArrayLike) -> float:
     """Gini coefficient of cluster sizes: 0 when all are equal, (K - 1)/K when one holds everything."""
     ordered = np.sort(np.asarray(sizes, dtype=np.float64))
     if len(ordered) == 0 or ordered[0] < 0 or ordered.sum() == 0:
-        raise InputError(
-            "sizes must be non-negative and not all zero", "give the number of documents of each cluster"
-        )
+        raise InputError("sizes must be non-negative and not all zero", "give the number of documents of each cluster")
     n = len(ordered)
     return float(2 * (np.arange(1, n + 1) * ordered).sum() / (n * ordered.sum()) - (n + 1) / n)
 

@@ -32,9 +32,7 @@ def plot_cluster_sizes(sizes: Sequence[int] | NDArray[np.int64]) -> bytes:
     if ordered[0] > 50 * max(1, ordered[-1]):
         axes.set_yscale("log")
     axes.set(xlabel="cluster, by size", ylabel="documents")
-    axes.set_title(
-        f"{len(ordered)} clusters, {ordered[-1]:,} to {ordered[0]:,} documents, Gini {gini(ordered):.2f}"
-    )
+    axes.set_title(f"{len(ordered)} clusters, {ordered[-1]:,} to {ordered[0]:,} documents, Gini {gini(ordered):.2f}")
     axes.legend(frameon=False)
     return _png(figure)
 

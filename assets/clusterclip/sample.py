@@ -103,15 +103,11 @@ def _check(cluster: Ints, n_tokens: Ints, budget_tokens: int, plan: str, max_rep
             "give one entry of both per document",
         )
     if n_tokens.min() < 1:
-        raise InputError(
-            f"document {int(n_tokens.argmin())} has no tokens", "drop empty documents before sampling"
-        )
+        raise InputError(f"document {int(n_tokens.argmin())} has no tokens", "drop empty documents before sampling")
     if budget_tokens < 1:
         raise InputError(f"the budget is {budget_tokens} tokens", "give a budget of at least one token")
     if plan in ("random", "uniform") and not math.isinf(max_repetitions):
-        raise InputError(
-            f"the plan {plan} has no limit on repetitions", "leave max_repetitions out for this plan"
-        )
+        raise InputError(f"the plan {plan} has no limit on repetitions", "leave max_repetitions out for this plan")
     if not math.isinf(max_repetitions) and (max_repetitions < 1 or max_repetitions != int(max_repetitions)):
         raise InputError(f"max_repetitions is {max_repetitions}", "use a whole number from 1, or infinity")
 
@@ -162,9 +158,7 @@ def _draw(
     """
     choice_seed, queue_seed = seed.spawn(2)
     rng = np.random.default_rng(choice_seed)
-    queues = [
-        _Queue(rows, child) for rows, child in zip(members, queue_seed.spawn(len(members)), strict=True)
-    ]
+    queues = [_Queue(rows, child) for rows, child in zip(members, queue_seed.spawn(len(members)), strict=True)]
     sizes = np.array([len(rows) for rows in members])
     limits = sizes * max_repetitions
     drawn = np.zeros(len(members), dtype=np.int64)
@@ -189,9 +183,7 @@ def _draw(
         drawn += np.bincount(choices, minlength=len(members))
         remaining -= int(tokens.sum())
     rows, repetition, tokens = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Draws(
-        rows, cluster[rows].astype(np.int64), repetition, tokens, np.zeros(len(rows), dtype=np.bool_)
-    )
+    return Draws(rows, cluster[rows].astype(np.int64), repetition, tokens, np.zeros(len(rows), dtype=np.bool_))
 
 
 def _occurrence(choices: Ints) -> Ints:

@@ -48,3 +48,26 @@ def stratified_holdout(
             count = max(count, min_per_cluster)
         heldout[rows[np.argsort(hashes[rows])[: min(count, len(rows) - 1)]]] = True
     return heldout
+
+
+def zipf_thinning(
+    cluster: NDArray[np.int64], ids: Sequence[str], *, exponent: float, seed: int = 0
+) -> NDArray[np.bool_]:
+    """Mask `[N]` of the documents that stay when clusters are thinned to Zipf sizes.
+
+    The largest cluster keeps its n documents, the cluster of rank r keeps ceil(n / r^exponent), or all where it has
+    fewer; which ones is decided by sha256(seed, id). An exponent of 0 keeps everything. A harsher skew than the
+    natural one, for a corpus in which nothing is rare (specification: optional second setting).
+    """
+    if exponent < 0:
+        raise InputError(f"the exponent is {exponent}", "use 0 for the natural sizes, or more")
+    if exponent == 0:
+        return np.ones(len(ids), dtype=np.bool_)
+    hashes = np.array([content_id("thin", str(seed), document_id) for document_id in ids])
+    labels, sizes = np.unique(cluster, return_counts=True)
+    by_size = np.argsort(-sizes, kind="stable")
+    kept = np.zeros(len(ids), dtype=np.bool_)
+    for rank, place in enumerate(by_size, start=1):
+        rows = np.flatnonzero(cluster == labels[place])
+        kept[rows[np.argsort(hashes[rows])[: math.ceil(sizes[by_size[0]] / rank**exponent)]]] = True
+    return kept

@@ -112,12 +112,10 @@ def train_decoder(
 
 def generates_in_transformers(folder: Path) -> str:
     """What the exported folder generates in `transformers`, greedily: a check that others can load it."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     prompt = tokenizer(tokenizer.bos_token + "def ", return_tensors="pt", add_special_tokens=False)
-    generated = model.generate(
-        **prompt, max_new_tokens=24, do_sample=False, pad_token_id=tokenizer.eos_token_id
-    )
+    generated = model.generate(**prompt, max_new_tokens=24, do_sample=False, pad_token_id=tokenizer.eos_token_id)
     return str(tokenizer.decode(generated[0], skip_special_tokens=True))

@@ -117,7 +117,7 @@ def view_queries(stored: Mapping[str, Stored], expected: Mapping[str, Columns]) 
 def _shards(stored: Stored) -> str:
     """The rows of all partitions. One that an older recipe wrote may lack a column, which is null there."""
     differ = any(columns != stored.columns[0] for columns in stored.columns)
-    paths = ", ".join(_quoted(path) for path in stored.paths)
+    paths = ", ".join(_quoted(_literal(path)) for path in stored.paths)
     return f"select * from read_parquet([{paths}], union_by_name = {str(differ).lower()})"
 
 
@@ -189,8 +189,8 @@ def _create_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -
         connection.execute(f"create or replace view {_named(name)} as {query}")
     except duckdb.Error as error:
         raise AthanorError(
-            f"the warehouse cannot show {SCHEMA}.{name}: {error}",
-            f"remove the folder {name.replace('__', '/')} from the lake and materialize it again",
+            f"the warehouse cannot show {SCHEMA}.{name}: {str(error).splitlines()[0]}",
+            "materialize the dataset that is named again; where its files were lost, remove its folder first",
         ) from error
 
 
@@ -207,3 +207,8 @@ def _named(name: str) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
+
+
+def _literal(path: str) -> str:
+    """A path in which DuckDB sees no pattern."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)

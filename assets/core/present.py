@@ -9,9 +9,6 @@ import dagster as dg
 
 from assets.core.lake import Dataset
 
-PREVIEW_ROWS = 5
-PREVIEW_WIDTH = 60
-
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Metadata of a materialization under the names that the Dagster UI knows."""
@@ -23,11 +20,11 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
             columns=[dg.TableColumn(name, kind) for name, kind in manifest.columns.items()]
         ),
         "digest": manifest.digest(),
-        "path": dg.MetadataValue.path(str(dataset.store.local(dataset.location, "manifest.json").parent)),
+        "path": dg.MetadataValue.path(dataset.store.url(dataset.location)),
         "seconds": manifest.seconds,
     }
-    if dataset.rows:
-        described["preview"] = dg.MetadataValue.md(preview(dataset))
+    if manifest.preview:
+        described["preview"] = dg.MetadataValue.md(manifest.preview)
     if manifest.ledger:
         described["ledger"] = dg.MetadataValue.json(manifest.ledger)
     if manifest.dead_letters:
@@ -38,19 +35,3 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
         picture = base64.b64encode(dataset.file(name).read_bytes()).decode()
         described[name.removesuffix(".png")] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{picture})")
     return described
-
-
-def preview(dataset: Dataset) -> str:
-    """The first rows as a Markdown table, long values cut."""
-    import polars as pl
-
-    rows = pl.read_parquet(dataset.shard_paths()[0], n_rows=PREVIEW_ROWS)
-    lines = ["| " + " | ".join(rows.columns) + " |", "|" + " --- |" * len(rows.columns)]
-    for row in rows.iter_rows():
-        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
-    return text if len(text) <= PREVIEW_WIDTH else f"{text[: PREVIEW_WIDTH - 1]}…"

@@ -9,7 +9,6 @@ The function's parameters are `out`, and by name: `config` (a `dg.Config`), its 
 
 from __future__ import annotations
 
-import errno
 import inspect
 import time
 import typing
@@ -19,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.core.errors import AthanorError
+from assets.core.errors import AthanorError, disk_is_full
 from assets.core.fingerprint import Ingredients, canonical, changes, fingerprint
 from assets.core.lake import Dataset, DatasetWriter, Lake
 from assets.core.lake.manifest import Kind
@@ -79,7 +78,9 @@ class Recipe:
             "code": code,
             "config": {} if config is None else config.model_dump(mode="json"),
             "inputs": {
-                name: {part: dataset.digest for part, dataset in found.items()} if isinstance(found, dict) else found.digest
+                name: {part: dataset.digest for part, dataset in found.items()}
+                if isinstance(found, dict)
+                else found.digest
                 for name, found in inputs.items()
             },
             "outside": dict(outside),
@@ -89,7 +90,12 @@ class Recipe:
         }
 
     def produce(
-        self, lake: Lake, config: dg.Config | None, partition: str, resources: Mapping[str, Any], log: Callable[[str], None]
+        self,
+        lake: Lake,
+        config: dg.Config | None,
+        partition: str,
+        resources: Mapping[str, Any],
+        log: Callable[[str], None],
     ) -> tuple[Dataset, bool]:
         """The dataset for the present ingredients, and whether it was reused."""
         with lake.hold(self.key, partition):
@@ -97,12 +103,16 @@ class Recipe:
             ingredients = self.ingredients(config, inputs, partition, resources)
             mark = fingerprint(ingredients)
             published = lake.version(self.key, partition, mark)
-            if published is not None:
+            if published is not None and published.is_whole:
                 lake.point(published)
                 return published, True
+            if published is not None:
+                log(f"{self.key}: rebuilt because files of {published.store.url(published.location)} are damaged")
             previous = lake.current(self.key, partition)
-            if previous is not None:
-                log(f"{self.key}: rebuilt because " + "; ".join(changes(previous.manifest.ingredients, ingredients)[:8]))
+            if previous is not None and previous.manifest.fingerprint != mark:
+                log(
+                    f"{self.key}: rebuilt because " + "; ".join(changes(previous.manifest.ingredients, ingredients)[:8])
+                )
             available = {"config": config, "partition": partition, **inputs, **resources}
             parameters = inspect.signature(self.function).parameters.values()
             wanted = {parameter.name for parameter in parameters} & available.keys()
@@ -175,7 +185,8 @@ def recipe(
         compute.__annotations__["context"] = dg.AssetExecutionContext
         compute.__annotations__["return"] = dg.MaterializeResult
         check_specs = [
-            dg.AssetCheckSpec(name, asset=asset_key, blocking=True) for name in [*([LEDGER_CHECK] if ledger else []), *checks]
+            dg.AssetCheckSpec(name, asset=asset_key, blocking=True)
+            for name in [*([LEDGER_CHECK] if ledger else []), *checks]
         ]
         asset = dg.asset(
             key=asset_key,
@@ -217,8 +228,8 @@ def _run(
         dataset, reused = made.produce(lake, config, partition, resources, context.log.info)
     except AthanorError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        if not disk_is_full(error):
             raise
         raise dg.Failure(
             description=f"{name}: the disk is full ({error})\n  → free space and run again: what was published is "

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ MACHINERY = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module_file(module: str, root: Path) -> Path | None:
     path = root / Path(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
@@ -50,12 +50,16 @@ class _Bare(ast.NodeTransformer):
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and body:
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = body[1:] or [ast.Pass()]
         return node
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parse(path: Path, changed_ns: int) -> ast.Module:
     return ast.parse(path.read_text())
 
@@ -94,7 +98,7 @@ def _first_party(imports: Iterator[tuple[str, str | None]], root: Path) -> set[s
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module_imports(path: Path, changed_ns: int, module: str, root: Path) -> tuple[str, frozenset[str], frozenset[str]]:
     tree = _parse(path, changed_ns)
     imports = list(imported_modules(tree, module))
@@ -136,7 +140,7 @@ def _narrowed(statement: ast.stmt, used: set[str]) -> ast.stmt:
 
 
 def _undecorated(statement: ast.stmt, function: Callable[..., Any]) -> ast.stmt:
-    """The entry function without its decorators: they declare the asset, and what they say is fingerprinted by value."""
+    """The entry function without its decorators: what they declare is fingerprinted by value."""
     if isinstance(statement, ast.FunctionDef) and statement.name == function.__name__:
         statement = copy.copy(statement)
         statement.decorator_list = []
@@ -144,7 +148,7 @@ def _undecorated(statement: ast.stmt, function: Callable[..., Any]) -> ast.stmt:
 
 
 def code_closure(function: Callable[..., Any], root: Path = CHECKOUT) -> dict[str, str]:
-    """Digests of the code a function depends on: its own definitions, each first-party module, each library's version."""
+    """Digests of the code a function depends on: own definitions, first-party modules, versions of libraries."""
     module = function.__module__
     path = Path(inspect.getsourcefile(function) or "")
     tree = ast.Module(body=[_undecorated(node, function) for node in parse(path).body], type_ignores=[])
@@ -186,7 +190,7 @@ def _counts_elsewhere(module: str) -> bool:
     return is_config or module.startswith(MACHINERY)
 
 
-@lru_cache(maxsize=None)
+@cache
 def library_version(name: str) -> str | None:
     """The installed version of a library that computes, None for others."""
     if name in SILENT_LIBRARIES:

@@ -144,9 +144,7 @@ def _check(scores: Floats, weight: Floats, group: NDArray[np.int64], stratum: ND
             "score every item with every seed, or drop it from both arms",
         )
     if not (weight > 0).all():
-        raise InputError(
-            f"item {int(np.argmin(weight > 0))} has no positive weight", "drop items of size zero"
-        )
+        raise InputError(f"item {int(np.argmin(weight > 0))} has no positive weight", "drop items of size zero")
 
 
 def _resample_weights(stratum: NDArray[np.int64], rows: int, rng: np.random.Generator) -> Floats:
@@ -188,9 +186,7 @@ def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tupl
     return float(interval.low), float(interval.high)
 
 
-def verdict(
-    low: float, high: float, *, n_seeds: int, min_seeds: int, direction: Literal["lower", "higher"]
-) -> Verdict:
+def verdict(low: float, high: float, *, n_seeds: int, min_seeds: int, direction: Literal["lower", "higher"]) -> Verdict:
     """Whether treatment - baseline has the claimed sign.
 
     Reproduced when the interval lies strictly on the claimed side of zero, not reproduced when strictly on

@@ -37,6 +37,7 @@ FLUSH_POINTS = 1000  # the most that MLflow takes in one request
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -51,23 +52,35 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
     system_metrics_seconds: float = Field(5.0, gt=0, description="Seconds between two samples of CPU, memory, GPU.")
 
     def client(self) -> MlflowClient:
-        """MLflow's client for this store. Two processes may make the SQLite store at once: one of them waits."""
+        """MLflow's client for this store. Of two processes that make a SQLite store at once, one waits; a kill leaves
+        none half-made."""
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+        database = self._database()
         with self.lock("create"):
+            if database and not database.exists():
+                unfinished = database.with_name(f"{database.name}.unfinished")
+                unfinished.unlink(missing_ok=True)
+                MlflowClient(tracking_uri=f"sqlite:///{unfinished}")
+                unfinished.rename(database)
             return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def _database(self) -> Path | None:
+        """The file of a SQLite store, in a folder that exists."""
+        if not self.tracking_uri.startswith("sqlite:///"):
+            return None
+        database = Path(self.tracking_uri.removeprefix("sqlite:///").split("?")[0]).resolve()
+        database.parent.mkdir(parents=True, exist_ok=True)
+        return database
 
     def lock(self, name: str) -> AbstractContextManager[object]:
         """Only one process at a time. Beside a SQLite file; other stores offer no lock, so there is none."""
-        if not self.tracking_uri.startswith("sqlite:///"):
-            return nullcontext()
-        database = Path(self.tracking_uri.removeprefix("sqlite:///").split("?")[0]).resolve()
-        database.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(database.with_name(f"{database.name}.{name}.lock"))
+        database = self._database()
+        return FileLock(database.with_name(f"{database.name}.{name}.lock")) if database else nullcontext()
 
     def experiment_id(self, client: MlflowClient) -> str:
         """The id of the experiment, made when it is missing, with its files in `artifacts`."""

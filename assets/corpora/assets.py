@@ -92,9 +92,7 @@ def clean_documents(out: DatasetWriter, config: CleanConfig, documents: Dataset)
     """Documents worth training on: no exact duplicates, no short ones, no binary; each drop counted by reason."""
     total = int(documents.read("n_bytes")["n_bytes"].sum())
     share = min(1.0, config.sample_bytes / total) if config.sample_bytes and total else 1.0
-    cleaner = Cleaner(
-        min_bytes=config.min_bytes, max_control_share=config.max_control_share, sample_share=share
-    )
+    cleaner = Cleaner(min_bytes=config.min_bytes, max_control_share=config.max_control_share, sample_share=share)
     for batch in documents.batches():
         out.ledger.rows_in += batch.height
         kept, dropped = cleaner.clean(batch)

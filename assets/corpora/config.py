@@ -13,9 +13,7 @@ from pydantic import Field
 class LibraryConfig(dg.Config):
     """`corpora/python_library`."""
 
-    max_class_bytes: int = Field(
-        4096, gt=0, description="A class above this many bytes is split into its methods."
-    )
+    max_class_bytes: int = Field(4096, gt=0, description="A class above this many bytes is split into its methods.")
 
 
 class FilesConfig(dg.Config):
@@ -27,9 +25,7 @@ class FilesConfig(dg.Config):
         "empty: no files of one's own, and the Python library is the corpus.",
     )
     text_field: str = Field("text", description="Column or key that holds the text.")
-    id_field: str = Field(
-        "", description="Column or key with ids that must not repeat; empty: ids from the content."
-    )
+    id_field: str = Field("", description="Column or key with ids that must not repeat; empty: ids from the content.")
     max_row_bytes: int = Field(10_000_000, gt=0, description="A longer row goes to the dead letters. Bytes.")
 
 
@@ -45,9 +41,7 @@ class DocumentsConfig(dg.Config):
 class CleanConfig(dg.Config):
     """`corpora/clean_documents`."""
 
-    min_bytes: int = Field(
-        100, ge=0, description="Shorter documents are dropped. Bytes of UTF-8; our default."
-    )
+    min_bytes: int = Field(100, ge=0, description="Shorter documents are dropped. Bytes of UTF-8; our default.")
     max_control_share: float = Field(
         0.01,
         ge=0,
@@ -55,7 +49,7 @@ class CleanConfig(dg.Config):
         description="Documents with a larger share of control characters are not text; our default.",
     )
     sample_bytes: int = Field(
-        2_500_000,
+        6_000_000,
         ge=0,
         description="About how many bytes of documents are kept, chosen by a hash of their id; 0 keeps all. "
         "The default makes the main job fit a laptop.",

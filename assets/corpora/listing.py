@@ -110,13 +110,13 @@ def file_digest(file: InputFile) -> FileDigest:
         if not isinstance(file.fs, LocalFileSystem):
             mark = _store_mark(info)
             if mark:
-                return FileDigest(file.relative, info["size"] or 0, mark)
+                return FileDigest(file.relative, int(info["size"] or 0), mark)
         with file.open() as stream:
             # Read through our own loop: hashlib.file_digest wants a buffer interface that remote files lack.
             digest = hashlib.sha256()
             while block := stream.read(1 << 20):
                 digest.update(block)
-    return FileDigest(file.relative, info["size"] or 0, f"sha256:{digest.hexdigest()}")
+    return FileDigest(file.relative, int(info["size"] or 0), f"sha256:{digest.hexdigest()}")
 
 
 def _store_mark(info: dict[str, Any]) -> str | None:

@@ -84,6 +84,14 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
+def special_ids(tokenizer: Tokenizer) -> tuple[int, int]:
+    """Ids of `<s>` and `</s>`; raises InputError for a tokenizer without them."""
+    bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+    if bos is None or eos is None:
+        raise InputError(f"the tokenizer has no {BOS} and {EOS}", "use one made by internlm2/tokenizer")
+    return bos, eos
+
+
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     """Token ids of the content alone: no `<s>` and `</s>`; special tokens spelled out in a text stay plain text."""
     tokenizer.encode_special_tokens = True

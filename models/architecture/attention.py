@@ -17,13 +17,13 @@ def fuse_qkv(query: Tensor, key: Tensor, value: Tensor, n_kv_heads: int) -> Tens
 
     `query` is [n_heads * head_dim, dim], `key` and `value` are [n_kv_heads * head_dim, dim].
     """
-    per_head = [part.unflatten(0, (n_kv_heads, -1)) for part in (query, key, value)]
+    per_head = [torch.unflatten(part, 0, (n_kv_heads, -1)) for part in (query, key, value)]
     return torch.cat(per_head, dim=1).flatten(0, 1)
 
 
 def unfuse_qkv(fused: Tensor, n_kv_heads: int, head_dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """The query, key and value weights inside a fused one: the inverse of `fuse_qkv`."""
-    per_head = fused.unflatten(0, (n_kv_heads, -1, head_dim))
+    per_head = torch.unflatten(fused, 0, (n_kv_heads, -1, head_dim))
     query, key, value = per_head[:, :-2], per_head[:, -2], per_head[:, -1]
     return query.flatten(0, 2), key.flatten(0, 1), value.flatten(0, 1)
 
@@ -69,8 +69,8 @@ class Attention(nn.Module):
         config = self.config
         batch, length, _ = hidden.shape
         heads = self.wqkv(hidden).view(batch, length, config.n_kv_heads, -1, config.head_dim)
-        turned, value = heads.split((config.queries_per_kv + 1, 1), dim=3)
-        query, key = rotate(turned, cos, sin).split((config.queries_per_kv, 1), dim=3)
+        turned, value = torch.split(heads, [config.queries_per_kv + 1, 1], dim=3)
+        query, key = torch.split(rotate(turned, cos, sin), [config.queries_per_kv, 1], dim=3)
         mixed = F.scaled_dot_product_attention(
             query.flatten(2, 3).transpose(1, 2),
             key.squeeze(3).transpose(1, 2),

@@ -98,9 +98,7 @@ class Decoder(nn.Module):
         normalised: Tensor = self.norm(hidden)
         return normalised
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor | None = None, document_ids: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, positions: Tensor | None = None, document_ids: Tensor | None = None) -> Tensor:
         """Next-token logits [B, T, vocab_size] of int64 tokens [B, T].
 
         `positions` [B, T] default to 0..T-1. With `document_ids` [B, T] attention stays inside a document

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.architecture.decoder import Decoder
+from models.training.objectives import LOGIT_ROWS
+from models.training.packing import IGNORED
 
 
 def document_bits(
@@ -16,7 +18,7 @@ def document_bits(
     *,
     bos_id: int,
     max_length: int | None = None,
-    batch_tokens: int = 8192,
+    batch_tokens: int = 4096,
 ) -> NDArray[np.float64]:
     """Bits of every document, float64 [documents], in the order given.
 
@@ -75,13 +77,18 @@ def _window_nats(model: Decoder, windows: list[NDArray[np.integer]], bos_id: int
     """Summed negative log-likelihood of each window's tokens, [windows]."""
     width = max(map(len, windows))
     inputs = np.full((len(windows), width), bos_id, dtype=np.int64)
-    targets = np.full((len(windows), width), -100, dtype=np.int64)
+    targets = np.full((len(windows), width), IGNORED, dtype=np.int64)
     for row, tokens in enumerate(windows):
         inputs[row, 1 : len(tokens)] = tokens[:-1]
         targets[row, : len(tokens)] = tokens
     device = model.tok_embeddings.weight.device
     # Padding stands to the right of what is scored, where causal attention cannot see it.
-    logits = model(torch.from_numpy(inputs).to(device)).float()
-    nll = F.cross_entropy(logits.transpose(1, 2), torch.from_numpy(targets).to(device), reduction="none")
-    nats: NDArray[np.float64] = nll.double().sum(dim=1).cpu().numpy()
+    hidden = model.hidden_states(torch.from_numpy(inputs).to(device)).flatten(0, 1).float()
+    flat_targets, output_weight = torch.from_numpy(targets).to(device).flatten(), model.output.weight.float()
+    # In chunks, so that the logits of the whole batch are never in memory at once.
+    nll = [
+        F.cross_entropy(F.linear(states, output_weight), wanted, reduction="none", ignore_index=IGNORED)
+        for states, wanted in zip(hidden.split(LOGIT_ROWS), flat_targets.split(LOGIT_ROWS), strict=True)
+    ]
+    nats: NDArray[np.float64] = torch.cat(nll).view(inputs.shape).double().sum(dim=1).cpu().numpy()
     return nats

@@ -43,9 +43,7 @@ class ResumeRefused(RuntimeError):
     """The saved state belongs to another run: other data, another plan, model or starting point."""
 
 
-def save_state(
-    folder: Path, state: TrainerState, model: nn.Module, optimizer: Optimizer, keep: int = 2
-) -> Path:
+def save_state(folder: Path, state: TrainerState, model: nn.Module, optimizer: Optimizer, keep: int = 2) -> Path:
     """Saves the state as `folder/step-XXXXXXXX`, keeps the newest `keep` and returns the new one's path."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state.step:08d}"
@@ -68,9 +66,7 @@ def save_state(
     return target
 
 
-def resume(
-    folder: Path, identity: dict[str, object], model: nn.Module, optimizer: Optimizer
-) -> TrainerState | None:
+def resume(folder: Path, identity: dict[str, object], model: nn.Module, optimizer: Optimizer) -> TrainerState | None:
     """Puts the newest valid state into model, optimizer and torch's random state; None when there is none.
 
     Raises ResumeRefused, naming every difference, when that state's identity is not `identity`; nothing is changed

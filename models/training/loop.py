@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch.optim import AdamW
+from torch.utils import deterministic as deterministic_settings
 
 from models.architecture.decoder import Decoder
 from models.training.checkpoint import TrainerState, resume, rng_state, save_state, weights_digest
@@ -153,20 +154,21 @@ def _reproducible(plan: TrainingPlan, device: torch.device) -> Iterator[None]:
     """Sets threads, seed and deterministic kernels for a run, and puts the caller's back."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    filling = deterministic_settings.fill_uninitialized_memory  # type: ignore[attr-defined]
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
         torch.set_num_threads(plan.threads)
         if device.type == "cpu":
-            # On a GPU deterministic kernels cost speed and need settings from before the process began.
+            # On a GPU deterministic kernels cost speed and need settings from before the process began. Filling
+            # every new tensor, which torch does by default in this mode, is a search aid and not free.
             torch.use_deterministic_algorithms(True)
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            deterministic_settings.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
-            torch.utils.deterministic.fill_uninitialized_memory = fill
+            deterministic_settings.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
 
 
 def _require_fit(model: Decoder, stream: PackedStream, plan: TrainingPlan) -> None:

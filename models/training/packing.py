@@ -55,8 +55,9 @@ class PackedStream:
 
     `tokens` is a flat array of unsigned integers, document i being `tokens[offsets[i]:offsets[i + 1]]`, its special
     tokens included; `offsets` is [documents + 1]; `draw_order` holds document indices in the order they are read
-    (repeats allowed), and `used_tokens` how many of a drawn document's first tokens are read, by default all. Row r of the whole run covers stream positions [r * L, (r + 1) * L); step s has the rows
-    s * B .. (s + 1) * B - 1. Raises ValueError for offsets or indices that do not fit.
+    (repeats allowed), and `used_tokens` how many of a drawn document's first tokens are read, by default all. Row r
+    of the whole run covers stream positions [r * L, (r + 1) * L); step s has the rows s * B .. (s + 1) * B - 1.
+    Raises ValueError for offsets, indices or counts that do not fit.
     """
 
     def __init__(

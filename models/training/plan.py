@@ -44,9 +44,7 @@ class TrainingPlan:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.batch_rows % self.accumulation:
-            raise ValueError(
-                f"batch_rows {self.batch_rows} must be a multiple of accumulation {self.accumulation}"
-            )
+            raise ValueError(f"batch_rows {self.batch_rows} must be a multiple of accumulation {self.accumulation}")
         if not 0 <= self.warmup_steps <= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must lie in 0 to steps, {self.steps}")
         if not 0 <= self.min_lr_fraction <= 1:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.core.errors import AthanorError
-from assets.core.lake.manifest import Manifest
+from assets.core.lake.manifest import Manifest, StoredFile
 from assets.core.lake.store import Store
+from assets.core.lake.writer import DEAD_LETTERS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +31,13 @@ class Dataset:
 
     @property
     def rows(self) -> int:
-        return sum(shard.rows for shard in self.manifest.shards if self.part in (None, shard.part))
+        return sum(shard.rows for shard in self._shards())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file is there in its full size: one look at the folder, no content is read."""
+        found = self.store.sizes(self.location)
+        return all(found.get(file.name) == file.bytes for file in [*self.manifest.shards, *self.manifest.files])
 
     def slice(self, part: str) -> Dataset:
         """The shards of one part, with a digest of its own; an error names the parts that there are."""
@@ -42,11 +49,14 @@ class Dataset:
         return Dataset(self.manifest, self.store, self.location, part)
 
     def shard_paths(self) -> list[Path]:
-        return [
-            self.store.local(self.location, shard.name)
-            for shard in self.manifest.shards
-            if self.part in (None, shard.part)
-        ]
+        """Local paths of the shards, in the order in which their rows were written."""
+        shards = self._shards()
+        if not shards:
+            raise AthanorError(
+                f"{self.manifest.key} has neither rows nor columns",
+                "let its recipe write at least one frame: an empty one says which columns there are",
+            )
+        return [self._path(shard) for shard in shards]
 
     def scan(self) -> pl.LazyFrame:
         """The rows as a lazy frame, in the order in which they were written."""
@@ -56,16 +66,12 @@ class Dataset:
 
     def read(self, *columns: str) -> pl.DataFrame:
         """All rows (of some columns) in memory."""
-        import polars as pl
-
-        return pl.read_parquet(self.shard_paths(), columns=list(columns) or None)
+        return self._read(self.shard_paths(), columns)
 
     def batches(self, *columns: str) -> Iterator[pl.DataFrame]:
         """The rows shard by shard, so that memory does not grow with the dataset."""
-        import polars as pl
-
-        for path in self.shard_paths():
-            yield pl.read_parquet(path, columns=list(columns) or None)
+        for shard in self._shards():
+            yield self._read([self._path(shard)], columns)
 
     def file(self, name: str) -> Path:
         """A local path of one of the dataset's other files (plots, dead letters)."""
@@ -75,8 +81,8 @@ class Dataset:
     def folder(self) -> Path:
         """A local folder with all files: for a checkpoint, the Hugging Face folder."""
         for stored in self.manifest.files:
-            self.store.local(self.location, stored.name)
-        return self.store.local(self.location, ".")
+            self._path(stored)
+        return self.store.local(self.location, "manifest.json").parent
 
     def dead_letters(self) -> pl.DataFrame:
         """The rows that failed: file, line, reason, detail."""
@@ -84,4 +90,33 @@ class Dataset:
 
         if not self.manifest.dead_letters:
             return pl.DataFrame(schema=dict.fromkeys(("file", "line", "reason", "detail"), pl.String))
-        return pl.read_parquet(self.file("dead_letters.parquet"))
+        return pl.read_parquet(self.file(DEAD_LETTERS))
+
+    def _shards(self) -> list[StoredFile]:
+        return [shard for shard in self.manifest.shards if self.part in (None, shard.part)]
+
+    def _path(self, stored: StoredFile) -> Path:
+        """The local path of a file in its full size; an error with the remedy where it is damaged."""
+        try:
+            path = self.store.local(self.location, stored.name, stored.bytes)
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise self._damaged(stored.name, "it is missing") from None
+        if size != stored.bytes:
+            raise self._damaged(stored.name, f"{size} bytes, and {stored.bytes} were written")
+        return path
+
+    def _read(self, paths: Sequence[Path], columns: Sequence[str]) -> pl.DataFrame:
+        import polars as pl
+
+        try:
+            return pl.read_parquet(list(paths), columns=list(columns) or None)
+        except pl.exceptions.ComputeError as error:
+            raise self._damaged("a shard", str(error)) from error
+
+    def _damaged(self, name: str, detail: str) -> AthanorError:
+        folder = self.store.url(self.location)
+        return AthanorError(
+            f"{name} of {self.manifest.key} in {folder} is damaged: {detail}",
+            f"delete {folder} and materialize {self.manifest.key} again",
+        )

@@ -17,13 +17,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from assets.core.errors import AthanorError
 from assets.core.lake.dataset import Dataset
 from assets.core.lake.manifest import Kind, Manifest
-from assets.core.lake.store import open_store
+from assets.core.lake.store import MANIFEST, open_store
 from assets.core.lake.writer import DatasetWriter, stored_file
+from assets.core.progress import LOGGER
 
 KEPT_VERSIONS = 3
+POINTER = "current.json"
 
 
 class Lake:
@@ -38,18 +42,36 @@ class Lake:
         return f"{key}/@{partition}"
 
     def version(self, key: str, partition: str, fingerprint: str) -> Dataset | None:
-        """The version with this fingerprint, if it is whole."""
+        """The version with this fingerprint; without a manifest that can be read it is not there."""
         location = f"{self.place(key, partition)}/{fingerprint[:16]}"
-        content = self.store.read(f"{location}/manifest.json")
+        manifest = self._manifest(location)
+        if manifest is None or manifest.fingerprint != fingerprint:
+            return None
+        return Dataset(manifest, self.store, location)
+
+    def _manifest(self, location: str) -> Manifest | None:
+        content = self.store.read(f"{location}/{MANIFEST}")
         if content is None:
             return None
-        manifest = Manifest.model_validate_json(content)
-        return Dataset(manifest, self.store, location) if manifest.fingerprint == fingerprint else None
+        try:
+            return Manifest.model_validate_json(content)
+        except ValidationError:
+            LOGGER.warning("%s/%s cannot be read: the version is built anew when it is needed", location, MANIFEST)
+            return None
 
     def current(self, key: str, partition: str = "") -> Dataset | None:
         """The current version of a dataset, or None where nothing was published."""
-        pointer = self.store.read(f"{self.place(key, partition)}/current.json")
-        return self.version(key, partition, json.loads(pointer)["fingerprint"]) if pointer else None
+        fingerprint = self._pointed(self.place(key, partition))
+        return self.version(key, partition, fingerprint) if fingerprint else None
+
+    def _pointed(self, place: str) -> str | None:
+        """The fingerprint that is the current one of a place."""
+        pointer = self.store.read(f"{place}/{POINTER}")
+        try:
+            return str(json.loads(pointer)["fingerprint"]) if pointer else None
+        except (ValueError, KeyError, TypeError):
+            LOGGER.warning("%s/%s cannot be read: it is written anew by the next run", place, POINTER)
+            return None
 
     def get(self, key: str, partition: str = "") -> Dataset:
         """The current version; an error with the remedy where there is none."""
@@ -86,12 +108,13 @@ class Lake:
             yield
 
     def point(self, dataset: Dataset) -> None:
-        """Make a version the current one, unless one of its checks failed."""
+        """Make a version the current one, unless one of its checks failed, and drop its work in progress."""
         manifest = dataset.manifest
+        shutil.rmtree(self._progress(manifest.fingerprint), ignore_errors=True)
         if not manifest.sound:
             return
         content = json.dumps({"fingerprint": manifest.fingerprint, "digest": manifest.digest()}).encode()
-        pointer = f"{self.place(manifest.key, manifest.partition)}/current.json"
+        pointer = f"{self.place(manifest.key, manifest.partition)}/{POINTER}"
         if self.store.read(pointer) != content:
             self.store.write(pointer, content)
 
@@ -112,8 +135,7 @@ class Lake:
         staging = self.store.staging / place.replace("/", "~")
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        progress = self.work / "progress" / fingerprint[:16]
-        writer = DatasetWriter(staging, progress, fingerprint)
+        writer = DatasetWriter(staging, self._progress(fingerprint), fingerprint)
         try:
             fill(writer)
             files = writer.close()
@@ -133,26 +155,34 @@ class Lake:
                 checks=writer.checks,
                 metadata=writer.metadata,
                 plots=writer.plots,
+                preview=writer.preview,
                 seconds=round(time.monotonic() - started, 3),
                 published=time.time(),
             )
-            (staging / "manifest.json").write_text(manifest.model_dump_json(indent=1))
-            stored_file(staging, "manifest.json")
+            (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+            stored_file(staging, MANIFEST)
             self.store.adopt(staging, f"{place}/{fingerprint[:16]}")
         finally:
+            writer.stop()
             shutil.rmtree(staging, ignore_errors=True)
         dataset = Dataset(manifest, self.store, f"{place}/{fingerprint[:16]}")
         self.point(dataset)
-        self._retire(place, keep=fingerprint[:16])
-        shutil.rmtree(progress, ignore_errors=True)
+        self._retire(place, built=fingerprint)
         return dataset
 
-    def _retire(self, place: str, keep: str) -> None:
-        """Remove all but the newest `KEPT_VERSIONS` versions, so that disks do not fill with caches."""
-        names = [name for name in self.store.children(place) if name != keep]
-        for name in sorted(names, key=lambda name: self._published(f"{place}/{name}"))[: -KEPT_VERSIONS + 1]:
+    def _progress(self, fingerprint: str) -> Path:
+        return self.work / "progress" / fingerprint[:16]
+
+    def _retire(self, place: str, built: str) -> None:
+        """Remove all but the newest `KEPT_VERSIONS` versions, so that disks do not fill with caches.
+
+        The version just built stays for inspection even when a check failed, and the current one whatever its age.
+        """
+        kept = {built[:16], (self._pointed(place) or built)[:16]}
+        names = sorted(set(self.store.children(place)) - kept, key=lambda name: self._published(f"{place}/{name}"))
+        for name in names[: max(0, len(names) + len(kept) - KEPT_VERSIONS)]:
             self.store.remove(f"{place}/{name}")
 
     def _published(self, location: str) -> float:
-        content = self.store.read(f"{location}/manifest.json")
-        return Manifest.model_validate_json(content).published if content else 0.0
+        manifest = self._manifest(location)
+        return manifest.published if manifest else 0.0

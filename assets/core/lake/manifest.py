@@ -48,6 +48,7 @@ class Manifest(BaseModel):
     checks: list[Check] = []
     metadata: dict[str, Any] = {}
     plots: list[str] = []
+    preview: str = ""
     seconds: float = 0.0
     published: float = 0.0
 
@@ -65,11 +66,17 @@ class Manifest(BaseModel):
         return sorted({shard.part for shard in self.shards})
 
     def digest(self, part: str | None = None) -> str:
-        """Digest of the content (of one part): columns, shards and files; not of plots, seconds or ledgers."""
+        """Digest of the content (of one part): columns, shards and files; not of plots, metadata, seconds or ledgers.
+
+        It tells any changed cell, column, dtype or order of rows. Equal rows have equal digests when their shards begin
+        at the same rows: always when they fit one shard, whatever the batches in which they were written.
+        """
         content = hashlib.sha256()
         for name, dtype in self.columns.items():
             content.update(f"{name}:{dtype}\n".encode())
-        for stored in [*self.shards, *self.files]:
-            if part is None or stored.part == part:
-                content.update(f"{stored.part}/{stored.sha256}\n".encode())
+        for shard in self.shards:
+            if part in (None, shard.part):
+                content.update(f"{shard.part}/{shard.sha256}\n".encode())
+        for file in self.files:
+            content.update(f"{file.name}={file.sha256}\n".encode())
         return content.hexdigest()

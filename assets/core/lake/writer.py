@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assets.core.errors import AthanorError
 from assets.core.lake.manifest import Check, StoredFile
+from assets.core.lake.preview import preview
 from assets.core.ledger import RowLedger
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 SHARD_BYTES = 64 * 1024**2
 SHARD_ROWS = 500_000
+DEAD_LETTERS = "dead_letters.parquet"
 
 
 def stored_file(folder: Path, name: str, rows: int = 0, part: str = "") -> StoredFile:
@@ -29,7 +33,7 @@ def stored_file(folder: Path, name: str, rows: int = 0, part: str = "") -> Store
 class DatasetWriter:
     """Collects what one recipe makes: rows, files, dead letters, plots, metadata and the row ledger.
 
-    Shards hold about `SHARD_BYTES` in memory or `SHARD_ROWS` rows, whichever comes first (our default), so memory is
+    Shards hold up to `SHARD_BYTES` in memory or `SHARD_ROWS` rows, whichever comes first (our default), so memory is
     flat in the size of the dataset. `folder` is where further files go. `work` is a folder of this fingerprint's own
     that outlives a kill, for trainer states; it is removed after publication.
     """
@@ -44,11 +48,16 @@ class DatasetWriter:
         self.checks: list[Check] = []
         self.metadata: dict[str, Any] = {}
         self.plots: list[str] = []
+        self.preview = ""
+        self._schema: pl.Schema | None = None
         self._pending: list[pl.DataFrame] = []
         self._pending_bytes = 0
         self._pending_rows = 0
         self._part = ""
         self._dead: list[dict[str, str]] = []
+        # Flushing to the disk and hashing wait for the disk: the next shard is encoded meanwhile.
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self._sealing: list[Future[StoredFile]] = []
 
     def write(self, frame: pl.DataFrame, part: str = "") -> None:
         """Append rows. All frames have the same columns, `id` among them; a part is written in one go."""
@@ -56,23 +65,32 @@ class DatasetWriter:
         if part != self._part:
             self.flush()
             self._part = part
-        self._pending.append(frame)
-        self._pending_bytes += frame.estimated_size()
-        self._pending_rows += frame.height
-        self.ledger.rows_out += frame.height
-        if self._pending_bytes >= SHARD_BYTES or self._pending_rows >= SHARD_ROWS:
+        if frame.height and not self.preview:
+            self.preview = preview(frame)
+        size = int(frame.estimated_size())
+        shards = max(-(-size // SHARD_BYTES), -(-frame.height // SHARD_ROWS), 1)
+        for rows in frame.iter_slices(max(1, -(-frame.height // shards))) if shards > 1 else [frame]:
+            self._append(rows, size // shards)
+
+    def _append(self, rows: pl.DataFrame, size: int) -> None:
+        if self._pending_bytes + size > SHARD_BYTES or self._pending_rows + rows.height > SHARD_ROWS:
             self.flush()
+        self._pending.append(rows)
+        self._pending_bytes += size
+        self._pending_rows += rows.height
+        self.ledger.rows_out += rows.height
 
     def _check_columns(self, frame: pl.DataFrame) -> None:
+        if frame.schema == self._schema:
+            return
         columns = {name: str(dtype) for name, dtype in frame.schema.items()}
-        if not self.columns:
-            if "id" not in columns:
-                raise AthanorError("rows without an `id` column", "give every row a content-derived id (core.ids)")
-            self.columns = columns
-        elif columns != self.columns:
+        if self._schema is not None:
             raise AthanorError(
                 f"rows of another shape: {columns} after {self.columns}", "write all rows with the same columns"
             )
+        if "id" not in columns:
+            raise AthanorError("rows without an `id` column", "give every row a content-derived id (core.ids)")
+        self._schema, self.columns = frame.schema, columns
 
     def flush(self) -> None:
         """Write the pending rows as one shard."""
@@ -80,10 +98,11 @@ class DatasetWriter:
 
         if not self._pending:
             return
-        name = f"part-{len(self.shards):05d}.parquet"
-        rows = self._pending[0] if len(self._pending) == 1 else pl.concat(self._pending)
+        name = f"part-{len(self._sealing):05d}.parquet"
+        # One chunk: Parquet's row groups, and with them the digest, must not tell in what batches the rows came.
+        rows = pl.concat(self._pending, rechunk=True)
         rows.write_parquet(self.folder / name)
-        self.shards.append(stored_file(self.folder, name, rows=rows.height, part=self._part))
+        self._sealing.append(self._sealer.submit(stored_file, self.folder, name, rows.height, self._part))
         self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
 
     def dead_letter(self, *, file: str, line: int | None, reason: str, detail: str) -> None:
@@ -93,6 +112,7 @@ class DatasetWriter:
 
     def check(self, name: str, passed: bool, **facts: object) -> None:
         """Record a blocking check. A version with a failed one is kept for inspection, but does not become current."""
+        _require_json(f"check {name}", facts)
         self.checks.append(Check(name=name, passed=bool(passed), facts=facts))
 
     def plot(self, name: str, png: bytes) -> None:
@@ -102,6 +122,7 @@ class DatasetWriter:
 
     def describe(self, **metadata: object) -> None:
         """Add metadata: numbers, strings or JSON."""
+        _require_json("describe", metadata)
         self.metadata |= metadata
 
     def close(self) -> list[StoredFile]:
@@ -109,13 +130,29 @@ class DatasetWriter:
         import polars as pl
 
         self.flush()
+        self.shards = [sealing.result() for sealing in self._sealing]
         if self._dead:
-            pl.DataFrame(self._dead).write_parquet(self.folder / "dead_letters.parquet")
-            stored_file(self.folder, "dead_letters.parquet")
-        known = {shard.name for shard in self.shards} | set(self.plots) | {"dead_letters.parquet", "manifest.json"}
+            pl.DataFrame(self._dead).write_parquet(self.folder / DEAD_LETTERS)
+            stored_file(self.folder, DEAD_LETTERS)
+        for name in self.plots:
+            stored_file(self.folder, name)
+        known = {shard.name for shard in self.shards} | set(self.plots) | {DEAD_LETTERS, "manifest.json"}
         names = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
         return [stored_file(self.folder, name) for name in names if name not in known]
+
+    def stop(self) -> None:
+        """End the work in the background; the folder may be removed afterwards."""
+        self._sealer.shutdown(wait=True, cancel_futures=True)
 
     @property
     def dead_letters(self) -> int:
         return len(self._dead)
+
+
+def _require_json(where: str, values: dict[str, object]) -> None:
+    """Raise where the fault is, not when the manifest is written after hours of work."""
+    for name, value in values.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{where}: {name} = {value!r} is not JSON ({error}); give numbers and strings") from None

@@ -55,12 +55,13 @@ def test_tfidf_rows_are_unit_and_topics_are_apart() -> None:
 def test_tfidf_is_equal_to_the_bit_whatever_the_threads() -> None:
     """Protects the content digest: a rebuild with other thread limits must not look like new data."""
     rng = np.random.default_rng(1)
-    words = [a + b for a in "bcdfgklmnp" for b in ("ar", "el", "il", "on", "um")]
-    texts = [" ".join(rng.choice(words, size=40)) for _ in range(600)]
+    parts = [a + b for a in "bcdfgklmnp" for b in ("ar", "el", "il", "on", "um")]
+    words = [a + b for a in parts for b in parts]
+    texts = [" ".join(rng.choice(words, size=20)) for _ in range(2000)]  # fewer fit one thread's block
     with threadpool_limits(limits=1):
-        one = embed_tfidf_svd(texts, dim=16, seed=3)
+        one = embed_tfidf_svd(texts, dim=32, seed=3)
     with threadpool_limits(limits=2):
-        two = embed_tfidf_svd(texts, dim=16, seed=3)
+        two = embed_tfidf_svd(texts, dim=32, seed=3)
     assert one.tobytes() == two.tobytes()
 
 

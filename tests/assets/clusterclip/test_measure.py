@@ -100,9 +100,7 @@ def test_summary_counts_what_the_plan_did() -> None:
     """Protects the metadata: a one-document cluster is clipped after two draws; repeats count in tokens."""
     cluster = np.array([0, 1, 1, 1, 1])
     n_tokens = np.full(5, 10)
-    draws = sample_documents(
-        cluster, n_tokens, budget_tokens=100, plan="clusterclip", max_repetitions=2, seed=0
-    )
+    draws = sample_documents(cluster, n_tokens, budget_tokens=100, plan="clusterclip", max_repetitions=2, seed=0)
     full = measure.summarise_plan(draws, cluster, n_tokens, 2)
     assert (full.n_draws, full.n_tokens, full.epochs, full.documents_seen) == (10, 100, 2.0, 1.0)
     assert (full.repeated_tokens, full.max_repetition, full.clusters_clipped) == (0.5, 2, 2)

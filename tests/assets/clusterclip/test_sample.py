@@ -85,9 +85,7 @@ def test_a_budget_equal_to_the_capacity_uses_every_document_r_times(
 
 @settings(max_examples=60, deadline=None)
 @given(data=collections(), epochs=st.floats(0.1, 8), limit=st.integers(1, 5), seed=st.integers(0, 1000))
-def test_plans_agree_where_they_must(
-    data: tuple[np.ndarray, np.ndarray], epochs: float, limit: int, seed: int
-) -> None:
+def test_plans_agree_where_they_must(data: tuple[np.ndarray, np.ndarray], epochs: float, limit: int, seed: int) -> None:
     """Protects the arms: equal tokens; R = ∞ is uniform; s2g is clusterclip reversed."""
     cluster, n_tokens = data
     budget = max(1, int(epochs * n_tokens.sum()))
@@ -137,9 +135,7 @@ def test_one_cluster_is_random_without_replacement(plan: Plan) -> None:
 
 def test_random_passes_are_uniform_over_permutations() -> None:
     """Protects the shuffle: all 24 orders of four documents are equally likely (12,000 passes)."""
-    draws = sample_documents(
-        np.zeros(4, dtype=int), np.ones(4, dtype=int), budget_tokens=48_000, plan="random", seed=1
-    )
+    draws = sample_documents(np.zeros(4, dtype=int), np.ones(4, dtype=int), budget_tokens=48_000, plan="random", seed=1)
     codes = draws.document.reshape(-1, 4) @ np.array([64, 16, 4, 1])
     counts = np.unique(codes, return_counts=True)[1]
     assert len(counts) == 24

@@ -21,9 +21,7 @@ def test_every_cluster_has_its_share_on_both_sides(labels: list[int], fraction: 
     """Protects the metric per cluster: the stated count is held out, training keeps a document of each."""
     cluster = np.array(labels)
     ids = [f"doc{i}" for i in range(len(labels))]
-    heldout = stratified_holdout(
-        cluster, ids, fraction=fraction, min_per_cluster=least, min_cluster_size=4, seed=1
-    )
+    heldout = stratified_holdout(cluster, ids, fraction=fraction, min_per_cluster=least, min_cluster_size=4, seed=1)
     for label in np.unique(cluster):
         n = int((cluster == label).sum())
         wanted = max(math.ceil(fraction * n), least if n >= 4 else 0)

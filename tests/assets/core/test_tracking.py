@@ -200,11 +200,20 @@ def test_points_are_sent_in_batches(tracking: Tracking, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_two_processes_make_the_store_at_once(tmp_path: Path) -> None:
-    """Protects the first run of two terminals: one store, one experiment, both runs whole, files where they belong,
-    nothing in the working directory and no chatter."""
+    """Protects the first run of two terminals, after one that was killed while it made the store: one store, one
+    experiment, both runs whole, files where they belong, nothing in the working directory and no chatter."""
     home, cwd = tmp_path / "new" / "home", tmp_path / "cwd"
     cwd.mkdir()
     uri, artifacts = f"sqlite:///{home / 'mlflow.db'}", str(home / "artifacts")
+    killed = start_child(uri, artifacts, "killed", 0, cwd)
+    unfinished = home / "mlflow.db.unfinished"
+    while not (unfinished.exists() and unfinished.stat().st_size > 0):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.001)
+    killed.kill()
+    killed.communicate()
+    assert unfinished.exists()
+    assert not (home / "mlflow.db").exists()
     children = [start_child(uri, artifacts, f"twin{index}", 0, cwd) for index in range(2)]
     for child in children:
         stdout, stderr = child.communicate(timeout=120)
