@@ -18,6 +18,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "installing (a few minutes the first time, nothing afterwards)"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/athanor prepare
 	@touch $@
 
 setup: $(VENV)/.ready ## create .venv with everything pinned

@@ -79,7 +79,7 @@ def preset(name: str) -> None:
 
 @cli.command()
 def prepare() -> None:
-    """What set-up does once: parse the dbt project for the code location."""
+    """Parse the dbt project for the code location: part of the set-up, seconds when something changed."""
     from orchestration.dbt import prepare_manifest
 
     prepare_manifest()

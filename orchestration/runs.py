@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +56,6 @@ def run_job(name: str, *, partition: str | None = None, config: Mapping[str, Any
         buried = bury_dead_runs(instance)
         if buried:
             LOGGER.info("%d interrupted run(s) found: what they finished is reused, training resumes", buried)
-        started = time.time()
         result = (
             defs()
             .resolve_job_def(name)
@@ -71,9 +69,7 @@ def run_job(name: str, *, partition: str | None = None, config: Mapping[str, Any
         )
         if not result.success:
             raise RunFailed(first_cause(result) + f"\n(run {result.run_id}; `make ui` shows it whole)")
-        return [
-            built(event) for event in result.all_events if event.is_step_materialization and event.timestamp >= started
-        ]
+        return [built(event) for event in result.all_events if event.is_step_materialization]
 
 
 def built(event: dg.DagsterEvent) -> Built:

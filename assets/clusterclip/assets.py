@@ -253,6 +253,8 @@ def train_checkpoint(
             decoder, stream, todo, device=trainer.device, state_folder=out.work,
             data_digest=plan.digest + tokens.digest, on_step=on_step,
         )  # fmt: skip
+        for step, loss in enumerate(report.losses):  # what a killed process had not sent; the rest is skipped
+            run.log_step(step, {"loss": loss})
         save_folder(decoder, out.folder, tokenizer.folder)
         sample = generates_in_transformers(out.folder)
         digest = weights_digest(decoder)

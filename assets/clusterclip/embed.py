@@ -155,9 +155,10 @@ def _position_limit(encoder: object) -> int | None:
 
 def truncated_share(texts: Sequence[str], model_name_or_path: str, *, max_seq_length: int = 256) -> float:
     """Share of texts (0 to 1) that the encoder cuts, because they have more than `max_seq_length` tokens."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+    from transformers import AutoTokenizer
 
     path = resolve_model(model_name_or_path)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=Path(path).is_dir())
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=Path(path).is_dir())
+    assert tokenizer is not None, path
     lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
     return float(np.mean(np.array(lengths) > max_seq_length)) if lengths else 0.0

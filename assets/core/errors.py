@@ -6,7 +6,7 @@ import errno
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Libraries written in Rust and C++ keep the system's words, but not its error number.
-FULL_WORDS = ("no space left on device", "disk quota exceeded", "file too large", "disk is full")
+FULL_WORDS = ("no space left on device", "(os error 27)", "(os error 122)", "database or disk is full")
 
 
 class AthanorError(Exception):

@@ -1,7 +1,8 @@
 """What code a function depends on, read from the source without importing anything.
 
 The closure of a function is its own body, the definitions of its module that the body reaches, and every first-party
-module that these import, whole, with all that those import. Comments, docstrings and layout do not count.
+module that these import, whole, with all that those import. Comments, docstrings and layout do not count. Of a system's
+config module only the names that are imported count, and of their classes only methods: fields count by their values.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import copy
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -75,7 +76,10 @@ def bare_source(node: ast.AST) -> str:
 
 
 def imported_modules(tree: ast.AST, module: str) -> Iterator[tuple[str, str | None]]:
-    """(module, name or None) for every import anywhere in a tree; relative imports are resolved against `module`."""
+    """(module, name or None) for every import anywhere in a tree; relative imports are resolved against `module`.
+
+    The module of a package's `__init__.py` is named `package.__init__` here.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
@@ -87,53 +91,96 @@ def imported_modules(tree: ast.AST, module: str) -> Iterator[tuple[str, str | No
             yield from ((base, alias.name) for alias in node.names)
 
 
-def _first_party(imports: Iterator[tuple[str, str | None]], root: Path) -> set[str]:
-    """Names of the first-party modules that these imports load, without the packages above them."""
+def _first_party(imports: Iterable[tuple[str, str | None]], root: Path) -> set[str]:
+    """Names of the first-party modules that these imports load, without the packages above them.
+
+    Of a config module each imported name is one of its own: `assets.toy.config:SIZES`.
+    """
     found = set()
     for module, name in imports:
         if module.split(".")[0] not in FIRST_PARTY:
             continue
         inner = f"{module}.{name}" if name else module
-        found.add(inner if name and _module_file(inner, root) else module)
+        if name and _module_file(inner, root):
+            found.add(inner)
+        else:
+            found.add(f"{module}:{name}" if name and _is_config(module) else module)
     return found
+
+
+def _libraries(imports: Iterable[tuple[str, str | None]]) -> set[str]:
+    return {name.split(".")[0] for name, _ in imports} - set(FIRST_PARTY) - sys.stdlib_module_names
 
 
 @cache
 def _module_imports(path: Path, changed_ns: int, module: str, root: Path) -> tuple[str, frozenset[str], frozenset[str]]:
+    """Source, first-party imports and libraries of a module, or of one name of a config module."""
     tree = _parse(path, changed_ns)
-    imports = list(imported_modules(tree, module))
-    outside = {name.split(".")[0] for name, _ in imports} - set(FIRST_PARTY) - sys.stdlib_module_names
-    return bare_source(tree), frozenset(_first_party(iter(imports), root)), frozenset(outside)
+    name, _, wanted = module.partition(":")
+    if _is_config(name):
+        tree = ast.Module(body=[_without_fields(statement) for statement in tree.body], type_ignores=[])
+    if wanted:
+        tree = _reached(tree, {wanted})
+    imports = list(imported_modules(tree, f"{name}.__init__" if path.name == "__init__.py" else name))
+    return bare_source(tree), frozenset(_first_party(imports, root)), frozenset(_libraries(imports))
 
 
-def _reached_definitions(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
+def _without_fields(statement: ast.stmt) -> ast.stmt:
+    if not isinstance(statement, ast.ClassDef):
+        return statement
+    statement = copy.copy(statement)
+    statement.body = [node for node in statement.body if isinstance(node, ast.FunctionDef)] or [ast.Pass()]
+    return statement
+
+
+def _bound_names(statement: ast.stmt) -> set[str]:
+    """The names that a statement at the top of a module defines or may change."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.Assign):
+        return _names(*statement.targets)
+    if isinstance(statement, ast.AnnAssign | ast.AugAssign):
+        return _names(statement.target)
+    if isinstance(statement, ast.If) and _names(statement.test) == {"TYPE_CHECKING"}:
+        return set()
+    # A call, a condition, a loop: it may change whatever it names.
+    inner = [node for node in ast.walk(statement) if isinstance(node, ast.stmt) and node is not statement]
+    return _names(statement).union(*(_bound_names(node) for node in inner))
+
+
+def _names(*nodes: ast.AST) -> set[str]:
+    return {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+
+
+def _reached(tree: ast.Module, names: set[str]) -> ast.Module:
     """The module's own statements that define the names, and what those use, in file order."""
-    defines: dict[str, ast.stmt] = {}
+    defines: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            defines[statement.name] = statement
-        elif isinstance(statement, ast.Import | ast.ImportFrom):
-            defines |= {(alias.asname or alias.name).split(".")[0]: statement for alias in statement.names}
-        elif isinstance(statement, ast.Assign | ast.AnnAssign):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            defines |= {
-                node.id: statement for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)
-            }
+        for name in _bound_names(statement):
+            defines.setdefault(name, []).append(statement)
     reached: list[ast.stmt] = []
-    waiting = set(names)
+    waiting, seen = set(names), set[str]()
     while waiting:
-        statement = defines.get(waiting.pop())
-        if statement is not None and statement not in reached:
-            reached.append(statement)
-            waiting |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-    return sorted(reached, key=lambda statement: statement.lineno)
+        name = waiting.pop()
+        seen.add(name)
+        for statement in defines.get(name, []):
+            if statement not in reached:
+                reached.append(statement)
+                waiting |= _names(statement) - seen
+    if reached:
+        reached += [statement for statement in defines.get("*", []) if statement not in reached]
+    used = _names(*reached) | names
+    ordered = sorted(reached, key=lambda statement: statement.lineno)
+    return ast.Module(body=[_narrowed(statement, used) for statement in ordered], type_ignores=[])
 
 
 def _narrowed(statement: ast.stmt, used: set[str]) -> ast.stmt:
     """An import statement with only the names that are used, so that a neighbour's import does not count."""
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         return statement
-    aliases = [alias for alias in statement.names if (alias.asname or alias.name).split(".")[0] in used]
+    aliases = [alias for alias in statement.names if (alias.asname or alias.name).split(".")[0] in used | {"*"}]
     if isinstance(statement, ast.Import):
         return ast.Import(names=aliases)
     return ast.ImportFrom(module=statement.module, names=aliases, level=statement.level)
@@ -148,28 +195,29 @@ def _undecorated(statement: ast.stmt, function: Callable[..., Any]) -> ast.stmt:
 
 
 def code_closure(function: Callable[..., Any], root: Path = CHECKOUT) -> dict[str, str]:
-    """Digests of the code a function depends on: own definitions, first-party modules, versions of libraries."""
+    """Digests of the code a function depends on: own definitions, first-party modules, versions of libraries.
+
+    Raises TypeError for a function that is not defined at the top of its module.
+    """
     module = function.__module__
     path = Path(inspect.getsourcefile(function) or "")
     tree = ast.Module(body=[_undecorated(node, function) for node in parse(path).body], type_ignores=[])
-    reached = _reached_definitions(tree, {function.__name__})
-    if not reached:
+    body = _reached(tree, {function.__name__})
+    if not body.body or function.__qualname__ != function.__name__:
         raise TypeError(f"{function.__qualname__} is not defined at the top of its module: its code cannot be followed")
-    used = {node.id for statement in reached for node in ast.walk(statement) if isinstance(node, ast.Name)}
-    body = ast.Module(body=[_narrowed(statement, used) for statement in reached], type_ignores=[])
-    return closure_of_tree(body, module, root)
+    return closure_of_tree(body, f"{module}.__init__" if path.name == "__init__.py" else module, root)
 
 
 def closure_of_tree(tree: ast.Module, module: str, root: Path = CHECKOUT) -> dict[str, str]:
     """As `code_closure`, for a syntax tree."""
     digests = {module: _digest(bare_source(tree))}
     imports = list(imported_modules(tree, module))
-    libraries = {name.split(".")[0] for name, _ in imports} - set(FIRST_PARTY) - sys.stdlib_module_names
-    waiting = _first_party(iter(imports), root) - {module}
+    libraries = _libraries(imports)
+    waiting = _first_party(imports, root) - {module}
     while waiting:
         name = waiting.pop()
-        file = _module_file(name, root)
-        if file is None or name in digests or _counts_elsewhere(name):
+        file = _module_file(name.partition(":")[0], root)
+        if file is None or name in digests or _changes_no_row(name):
             continue
         source, inner, outside = _module_imports(file, file.stat().st_mtime_ns, name, root)
         digests[name] = _digest(source)
@@ -184,10 +232,13 @@ SILENT_LIBRARIES = frozenset({"dagster", "tqdm", "rich", "matplotlib", "mlflow",
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow"}
 
 
-def _counts_elsewhere(module: str) -> bool:
-    """Machinery does not count; a system's config module counts by its values, not by its text."""
-    is_config = module.startswith("assets.") and module.endswith(".config")
-    return is_config or module.startswith(MACHINERY)
+def _is_config(module: str) -> bool:
+    return module.startswith("assets.") and module.endswith(".config")
+
+
+def _changes_no_row(module: str) -> bool:
+    """Machinery, and a system's pictures: a better plot must not train a model again."""
+    return module.endswith(".plots") or any(module == name or module.startswith(f"{name}.") for name in MACHINERY)
 
 
 @cache

@@ -80,7 +80,11 @@ class Tracking(dg.ConfigurableResource):  # type: ignore[type-arg]
     def lock(self, name: str) -> AbstractContextManager[object]:
         """Only one process at a time. Beside a SQLite file; other stores offer no lock, so there is none."""
         database = self._database()
-        return FileLock(database.with_name(f"{database.name}.{name}.lock")) if database else nullcontext()
+        return (
+            FileLock(database.with_name(f"{database.name}.{name.replace('/', '~')}.lock"))
+            if database
+            else nullcontext()
+        )
 
     def experiment_id(self, client: MlflowClient) -> str:
         """The id of the experiment, made when it is missing, with its files in `artifacts`."""

@@ -121,7 +121,8 @@ def _saved_rows(listing: Listing, source: FileSource) -> Iterator[tuple[_Origin,
             name = str(split) or listing.root.rstrip("/").rsplit("/", 1)[-1]
             origin = _Origin(f"{source.path}/{split}".rstrip("/"), name, name, source.kind)
             columns = formats.check_columns(rows.features.arrow_schema, origin.file, source.text_field, source.id_field)
-            arrow: datasets.Dataset = rows.select_columns(columns).with_format("arrow")
+            arrow = rows.select_columns(columns).with_format("arrow")
+            assert isinstance(arrow, datasets.Dataset)
             batches = arrow.iter(formats.BATCH_ROWS)
             for row in formats.table_rows(batches, source.text_field, source.id_field):
                 yield origin, row

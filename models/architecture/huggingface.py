@@ -182,6 +182,7 @@ def _special_ids(tokenizer_folder: Path, vocab_size: int) -> dict[str, object]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    assert tokenizer is not None, tokenizer_folder
     if len(tokenizer) > vocab_size:
         raise ValueError(
             f"the tokenizer in {tokenizer_folder} has {len(tokenizer)} tokens, the model only {vocab_size}: "

@@ -1,0 +1,1 @@
+"""Checks of the pages in headless Chromium, and the README's pictures."""
