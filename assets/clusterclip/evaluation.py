@@ -14,7 +14,7 @@ from assets.clusterclip.measure import group_bits_per_byte, macro_bits_per_byte
 from assets.clusterclip.score import bits_of_documents
 from assets.core.errors import InputError
 from assets.core.lake import Dataset, DatasetWriter
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import CHEAP, Input, recipe
 from assets.core.registry import register_champion
 from assets.core.resources import TrainerResource
 from assets.core.tracking import Tracking
@@ -39,6 +39,7 @@ def all_scores(partitions: dict[str, dict[str, Dataset]]) -> dict[str, pl.DataFr
     inputs={"clusters": Input("clusterclip/clusters"), "tokens": Input("internlm2/tokens"), **SCORES},
     ledger=False,
     tags={"stage": "claims"},
+    automation=CHEAP,
 )
 def clusterclip_claims(out: DatasetWriter, clusters: Dataset, tokens: Dataset, **scores: dict[str, Dataset]) -> None:
     """The claims of the ClusterClip paper in the small: differences, intervals, verdicts."""

@@ -27,6 +27,8 @@ from assets.core.progress import LOGGER
 from assets.core.sources import code_closure
 
 LEDGER_CHECK = "ledger_adds_up"
+# For assets that cost seconds: built again as soon as what they read changed. Dear ones wait for a job.
+CHEAP = dg.AutomationCondition.eager()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import CHEAP, Input, recipe
 from assets.corpora.clean import Cleaner
 from assets.corpora.config import CleanConfig, DocumentsConfig, FilesConfig, LibraryConfig
 from assets.corpora.files import FileSource, read_files
@@ -73,6 +73,7 @@ def files(out: DatasetWriter, config: FilesConfig) -> None:
     "corpora/documents",
     inputs={"python_library": Input("corpora/python_library"), "files": Input("corpora/files")},
     tags={"stage": "input"},
+    automation=CHEAP,
 )
 def documents(out: DatasetWriter, config: DocumentsConfig, python_library: Dataset, files: Dataset) -> None:
     """All documents under one schema: the user's where there are any, else the Python library."""
@@ -87,7 +88,12 @@ def documents(out: DatasetWriter, config: DocumentsConfig, python_library: Datas
     out.describe(source=wanted)
 
 
-@recipe("corpora/clean_documents", inputs={"documents": Input("corpora/documents")}, tags={"stage": "clean"})
+@recipe(
+    "corpora/clean_documents",
+    inputs={"documents": Input("corpora/documents")},
+    tags={"stage": "clean"},
+    automation=CHEAP,
+)
 def clean_documents(out: DatasetWriter, config: CleanConfig, documents: Dataset) -> None:
     """Documents worth training on: no exact duplicates, no short ones, no binary; each drop counted by reason."""
     total = int(documents.read("n_bytes")["n_bytes"].sum())

@@ -49,7 +49,7 @@ class CleanConfig(dg.Config):
         description="Documents with a larger share of control characters are not text; our default.",
     )
     sample_bytes: int = Field(
-        6_000_000,
+        3_500_000,
         ge=0,
         description="About how many bytes of documents are kept, chosen by a hash of their id; 0 keeps all. "
         "The default makes the main job fit a laptop.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from assets.core.lake import Dataset, DatasetWriter
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import CHEAP, Input, recipe
 from assets.internlm2.config import TokenizerConfig
 from assets.internlm2.tokenizer import encode, load_tokenizer, save_tokenizer, train_tokenizer
 
@@ -42,6 +42,7 @@ def tokenizer(out: DatasetWriter, config: TokenizerConfig, documents: Dataset) -
     "internlm2/tokens",
     inputs={"documents": Input("corpora/clean_documents"), "tokenizer": Input("internlm2/tokenizer")},
     tags={"stage": "tokenize"},
+    automation=CHEAP,
 )
 def tokens(out: DatasetWriter, documents: Dataset, tokenizer: Dataset) -> None:
     """Every document as token ids of its content, without `<s>` and `</s>`."""

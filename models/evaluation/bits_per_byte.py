@@ -18,7 +18,7 @@ def document_bits(
     *,
     bos_id: int,
     max_length: int | None = None,
-    batch_tokens: int = 4096,
+    batch_tokens: int = 2048,
 ) -> NDArray[np.float64]:
     """Bits of every document, float64 [documents], in the order given.
 

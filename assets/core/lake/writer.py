@@ -100,7 +100,7 @@ class DatasetWriter:
             return
         name = f"part-{len(self._sealing):05d}.parquet"
         # One chunk: Parquet's row groups, and with them the digest, must not tell in what batches the rows came.
-        rows = pl.concat(self._pending, rechunk=True)
+        rows = pl.concat(self._pending).rechunk()
         rows.write_parquet(self.folder / name)
         self._sealing.append(self._sealer.submit(stored_file, self.folder, name, rows.height, self._part))
         self._pending, self._pending_bytes, self._pending_rows = [], 0, 0

@@ -64,7 +64,7 @@ def test_dataset_without_columns_says_what_to_do(lake: Lake) -> None:
     """A recipe that wrote no frame at all: its consumer is told so, not that a list of paths is empty."""
     dataset = build(lake, lambda out: None)
     for read in (dataset.read, dataset.scan):
-        with pytest.raises(AthanorError, match="toy/rows has neither rows nor columns\n  → .*empty"):
+        with pytest.raises(AthanorError, match=r"toy/rows has neither rows nor columns\n  → .*empty"):
             read()
 
 

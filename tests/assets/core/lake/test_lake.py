@@ -186,12 +186,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(small_disk: Path) -> None:
-    """On a real full disk: the fault is told as such, the old version reads, nothing is left, and freeing space helps."""
+    """On a full disk the fault is told as such, the old version reads, nothing is left, and freeing space helps."""
     lake = open_lake(small_disk)
     build(lake, lambda out: out.write(frame(3)))
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 2_500_000)
-    with pytest.raises(Exception) as caught:  # noqa: PT011 polars, Python and sqlite each have a type of their own
+    with pytest.raises(Exception) as caught:
         build(lake, lambda out: out.write(frame(100_000)), version="2")
     assert disk_is_full(caught.value)
     assert lake.get(KEY).read().height == 3

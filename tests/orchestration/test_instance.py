@@ -1,0 +1,59 @@
+"""Runs of killed processes do not block later ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.core.home import Home
+from orchestration.instance import HOST_TAG, PID_TAG, bury_dead_runs, prepare_home
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("ATHANOR_HOME", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    prepare_home(Home(tmp_path))
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+@dg.job
+def empty() -> None: ...
+
+
+def started_run(instance: dg.DagsterInstance, pid: int, host: str) -> dg.DagsterRun:
+    return instance.create_run_for_job(
+        empty, status=dg.DagsterRunStatus.STARTED, tags={PID_TAG: str(pid), HOST_TAG: host}
+    )
+
+
+def test_only_runs_of_dead_processes_are_buried(instance: dg.DagsterInstance) -> None:
+    """A run whose process ended here is failed; one of a living process or another machine is left alone."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead = started_run(instance, child.pid, socket.gethostname())
+    alive = started_run(instance, os.getpid(), socket.gethostname())
+    elsewhere = started_run(instance, child.pid, "another-machine")
+    assert bury_dead_runs(instance) == 1
+    status = {run.run_id: run.status for run in instance.get_runs()}
+    assert status[dead.run_id] is dg.DagsterRunStatus.FAILURE
+    assert status[alive.run_id] is dg.DagsterRunStatus.STARTED
+    assert status[elsewhere.run_id] is dg.DagsterRunStatus.STARTED
+
+
+def test_a_password_of_postgres_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dagster.yaml names the variable, not its value."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("ATHANOR_HOME", str(tmp_path))
+    monkeypatch.setenv("ATHANOR_POSTGRES_URL", "postgresql://user:secret@localhost/athanor")
+    prepare_home(Home(tmp_path))
+    settings = (tmp_path / "dagster" / "dagster.yaml").read_text()
+    assert "ATHANOR_POSTGRES_URL" in settings
+    assert "secret" not in settings
