@@ -20,7 +20,7 @@ run_monitoring:
   enabled: true
 concurrency:
   pools:
-    default_limit: 1
+    default_limit: 2
   runs:
     max_concurrent_runs: 2
 """

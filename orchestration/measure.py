@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+
 import click
 
 from assets.claims.claim import markdown_table
@@ -15,15 +19,21 @@ ARMS = {"clusterclip": "clusterclip_arms"}
 
 
 def measure(system: str, seeds: int) -> None:
-    """Run the arms seed by seed (what is there is reused), then publish and print the claims."""
+    """Run the arms, as many seeds at a time as there are cores (what is there is reused); then print the claims."""
     if system not in ARMS:
         raise InputError(f"no claims of {system!r}", f"choose from: {', '.join(ARMS)}")
     show_progress()
-    for seed in range(seeds):
-        run_job(ARMS[system], partition=str(seed))
+    # The first seed alone: what all seeds share is built once, and the others find it.
+    run_job(ARMS[system], partition="0")
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=show_progress) as pool:
+        list(pool.map(_arms_of_seed, [system] * (seeds - 1), range(1, seeds)))
     run_job("claims")
     home = Home.from_environment()
-    claims = Lake(home.lake, home.work).get(f"claims/{system}")
-    click.echo(markdown_table(claims.read()))
-    for reason in ("reproduced", "not_reproduced", "inconclusive"):
-        click.echo(f"{reason}: {claims.read().filter(verdict=reason).height}")
+    claims = Lake(home.lake, home.work).get(f"claims/{system}").read()
+    click.echo(markdown_table(claims))
+    click.echo(", ".join(f"{verdict}: {count}" for verdict, count in sorted(claims["verdict"].value_counts().rows())))
+
+
+def _arms_of_seed(system: str, seed: int) -> None:
+    run_job(ARMS[system], partition=str(seed))

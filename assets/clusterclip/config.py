@@ -63,7 +63,7 @@ class PlanConfig(dg.Config):
         1.5, gt=0, description="Budget of every plan in passes over the training tokens; our default."
     )
     sequence_length: int = Field(256, gt=1, description="Tokens per training row.")
-    batch_rows: int = Field(8, gt=0, description="Rows per step; the paper's batch is not known.")
+    batch_rows: int = Field(4, gt=0, description="Rows per step; the paper's batch is not known.")
     on_exhausted: Literal["raise", "random"] = Field(
         "random",
         description="When every cluster is removed before the budget is met: stop, or go on at random (marked).",
@@ -80,7 +80,7 @@ class TrainConfig(DecoderSize):
         0.05, ge=0, lt=1, description="Share of the steps with rising learning rate; our default."
     )
     weight_decay: float = Field(0.1, ge=0, description="AdamW (InternLM2, Table 3).")
-    checkpoint_every: int = Field(50, gt=0, description="Steps between trainer states: what a kill costs at most.")
+    checkpoint_every: int = Field(100, gt=0, description="Steps between trainer states: what a kill costs at most.")
 
 
 class ScoreConfig(dg.Config):

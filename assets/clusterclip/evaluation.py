@@ -44,9 +44,9 @@ def all_scores(partitions: dict[str, dict[str, Dataset]]) -> dict[str, pl.DataFr
 def clusterclip_claims(out: DatasetWriter, clusters: Dataset, tokens: Dataset, **scores: dict[str, Dataset]) -> None:
     """The claims of the ClusterClip paper in the small: differences, intervals, verdicts."""
     by_plan = all_scores(scores)
-    documents = clusters.read("id", "cluster", "split").join(tokens.read("id", "n_tokens"), on="id")
+    documents = clusters.read("id", "cluster", "split").join(tokens.read("id", "n_tokens", "n_bytes"), on="id")
     training = documents.filter(pl.col("split") == "train")
-    rows = claims_frame(list(measure_claims(by_plan, training_tokens=training)))
+    rows = claims_frame(list(measure_claims(by_plan, training=training)))
     out.write(rows)
     out.describe(table=markdown_table(rows), verdicts=dict(rows["verdict"].value_counts().iter_rows()))
     heldout = {plan: frame.filter(pl.col("split") == "heldout") for plan, frame in by_plan.items()}

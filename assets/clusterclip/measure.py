@@ -75,6 +75,21 @@ def _sums(bits: ArrayLike, n_bytes: ArrayLike, group: ArrayLike, min_documents: 
     return _Sums(names[enough], bits_sum[enough], bytes_sum[enough], count[enough])
 
 
+def mixture_weights(cluster: Ints, n_bytes: Ints, training_cluster: Ints, training_bytes: Ints) -> Floats:
+    """Weight `[N]` of each held-out document that gives every cluster its share of the training bytes.
+
+    Held-out documents are taken evenly from clusters; what is common in training is restored by weighting a cluster's
+    documents with training bytes over held-out bytes.
+    """
+    held: dict[int, int] = {}
+    trained: dict[int, int] = {}
+    for label, size in zip(cluster.tolist(), n_bytes.tolist(), strict=True):
+        held[label] = held.get(label, 0) + size
+    for label, size in zip(training_cluster.tolist(), training_bytes.tolist(), strict=True):
+        trained[label] = trained.get(label, 0) + size
+    return np.array([trained.get(label, 0) / held[label] for label in cluster.tolist()])
+
+
 def rare_clusters(cluster: Ints, n_tokens: Ints, *, share: float = 0.25) -> Ints:
     """The smallest quarter of the cluster labels by training tokens (rounded up), smallest first.
 

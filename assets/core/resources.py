@@ -26,7 +26,7 @@ class TrainerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     device: Literal["cpu", "cuda"] = "cpu"
     dtype: Literal["float32", "bfloat16"] = "float32"
-    threads: int = Field(2, gt=0, description="CPU threads: sums are ordered by it, so it is fixed, not detected.")
+    threads: int = Field(1, gt=0, description="CPU threads: sums are ordered by it, so it is fixed, not detected.")
 
     def identity(self) -> dict[str, object]:
         return {"backend": "torch", "device": self.device, "dtype": self.dtype, "threads": self.threads}

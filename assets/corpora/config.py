@@ -13,7 +13,9 @@ from pydantic import Field
 class LibraryConfig(dg.Config):
     """`corpora/python_library`."""
 
-    max_class_bytes: int = Field(4096, gt=0, description="A class above this many bytes is split into its methods.")
+    max_class_bytes: int = Field(
+        4096, gt=0, description="A class above this is split into its methods, a help topic between paragraphs. Bytes."
+    )
 
 
 class FilesConfig(dg.Config):

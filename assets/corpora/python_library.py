@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assets.core.errors import InputError
-from assets.corpora.python_units import Unit, module_units
+from assets.corpora.python_units import Unit, module_units, split_paragraphs
 from assets.corpora.schema import Document, Reject, document
 
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "idlelib", "site-packages"})
@@ -106,14 +106,19 @@ def _read_module(root: Path, path: Path, max_class_bytes: int) -> Iterator[Docum
 
 def _units(relative: Path, source: str, max_class_bytes: int) -> Iterator[Unit]:
     if relative.as_posix() == TOPICS:
-        return _topics(source)
+        return _topics(source, max_class_bytes)
     return module_units(source, max_class_bytes)
 
 
-def _topics(source: str) -> Iterator[Unit]:
-    """The topics of Python's `help()`, which the documentation's build writes as one dictionary literal."""
+def _topics(source: str, max_bytes: int) -> Iterator[Unit]:
+    """The topics of Python's `help()`, which the documentation's build writes as one dictionary literal.
+
+    A topic above `max_bytes` is split between paragraphs into parts of at most that many (one paragraph at least).
+    """
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign):
             topics: dict[str, str] = ast.literal_eval(statement.value)
             for name in sorted(topics):
-                yield Unit("prose", name, topics[name].strip())
+                parts = split_paragraphs(topics[name].strip(), max_bytes)
+                for number, part in enumerate(parts, start=1):
+                    yield Unit("prose", name if len(parts) == 1 else f"{name} ({number} of {len(parts)})", part)

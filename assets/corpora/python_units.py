@@ -141,3 +141,18 @@ def _first_line(node: ast.stmt) -> int:
 
 def _last_line(node: ast.stmt) -> int:
     return node.end_lineno or node.lineno
+
+
+def split_paragraphs(text: str, max_bytes: int) -> list[str]:
+    """Consecutive paragraphs joined up to `max_bytes` of UTF-8; a longer paragraph stands alone, whole."""
+    parts: list[str] = []
+    size = 0
+    for paragraph in text.split("\n\n"):
+        added = len(paragraph.encode()) + 2
+        if parts and size + added <= max_bytes:
+            parts[-1] += "\n\n" + paragraph
+            size += added
+        else:
+            parts.append(paragraph)
+            size = added
+    return parts

@@ -56,11 +56,16 @@ def save_state(folder: Path, state: TrainerState, model: nn.Module, optimizer: O
     (unfinished / STATE_FILE).write_text(json.dumps({"files": digests} | asdict(state), indent=1))
     for path in (*unfinished.iterdir(), unfinished):
         _flush(path)
-    _remove(target)
+    if target.exists():
+        shutil.rmtree(target)
     unfinished.rename(target)
     _flush(folder)
-    for old in _newest_first(folder)[keep:]:
-        _remove(old)
+    saved = _newest_first(folder)
+    # A later step than this one was passed over as damaged, or the run would have gone on from it.
+    kept = [path for path in saved if path.name <= target.name][:keep]
+    for path in saved:
+        if path not in kept:
+            shutil.rmtree(path)
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover)
     return target
@@ -152,12 +157,6 @@ def _newest_first(folder: Path) -> list[Path]:
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _remove(path: Path) -> None:
-    # Renamed first: a kill while deleting must not leave half a state under a valid name.
-    if path.exists():
-        shutil.rmtree(path.rename(path.with_name(f"{UNFINISHED}old-{path.name}")))
 
 
 def _flush(path: Path) -> None:

@@ -11,6 +11,6 @@ def cosine_with_warmup(step: int, steps: int, warmup_steps: int, peak: float, mi
     A single step after the warm-up is taken at the peak.
     """
     if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
+        return peak * ((step + 1) / warmup_steps)
     progress = (step - warmup_steps) / max(1, steps - 1 - warmup_steps)
     return peak * (min_fraction + (1 - min_fraction) * (1 + math.cos(math.pi * progress)) / 2)

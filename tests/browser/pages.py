@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 import urllib.error
@@ -143,13 +144,17 @@ def running_pages(home: Path, log: Path, **environment: str) -> Iterator[Pages]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A parent that was started in the background ignores Ctrl-C, and its children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     pages = Pages(f"http://127.0.0.1:{dagster_port}", f"http://127.0.0.1:{mlflow_port}", command)
+    terminated = signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         _wait_until_ready(pages, log)
         yield pages
     finally:
         pages.stop()
+        signal.signal(signal.SIGTERM, terminated)
 
 
 def free_ports() -> tuple[int, int]:

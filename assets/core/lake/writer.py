@@ -110,7 +110,7 @@ class DatasetWriter:
         self.ledger.failed += 1
         self._dead.append({"file": file, "line": "" if line is None else str(line), "reason": reason, "detail": detail})
 
-    def check(self, name: str, passed: bool, **facts: object) -> None:
+    def check(self, name: str, passed: bool, /, **facts: object) -> None:
         """Record a blocking check. A version with a failed one is kept for inspection, but does not become current."""
         _require_json(f"check {name}", facts)
         self.checks.append(Check(name=name, passed=bool(passed), facts=facts))

@@ -9,7 +9,7 @@ import pytest
 from assets.claims.claim import claims_frame, markdown_table
 from assets.clusterclip.claims import MIN_SEEDS, measure_claims, pair
 
-TRAINING = pl.DataFrame({"cluster": np.repeat([0, 1, 2, 3], [40, 30, 20, 4]), "n_tokens": 100})
+TRAINING = pl.DataFrame({"cluster": np.repeat([0, 1, 2, 3], [40, 30, 20, 4]), "n_tokens": 100, "n_bytes": 400})
 
 
 def scores(plan: str, seeds: int, *, heldout_bits: float, train_bits: float = 800.0) -> pl.DataFrame:
@@ -37,7 +37,7 @@ def scores(plan: str, seeds: int, *, heldout_bits: float, train_bits: float = 80
 
 
 def verdicts(arms: dict[str, pl.DataFrame]) -> dict[str, str]:
-    return {claim.claim: claim.verdict for claim in measure_claims(arms, training_tokens=TRAINING)}
+    return {claim.claim: claim.verdict for claim in measure_claims(arms, training=TRAINING)}
 
 
 def test_a_planted_effect_is_found_with_its_sign() -> None:
@@ -48,7 +48,7 @@ def test_a_planted_effect_is_found_with_its_sign() -> None:
     assert better["1 balance helps"] == "reproduced"
     assert better["1 balance helps (independent grouping)"] == "reproduced"
     assert worse["1 balance helps"] == "not_reproduced"
-    assert worse["3 cost on common text"] == "not_reproduced"
+    assert worse["3 cost on common text (training mixture)"] == "not_reproduced"
 
 
 def test_less_overfitting_is_a_smaller_gap() -> None:
@@ -57,7 +57,7 @@ def test_less_overfitting_is_a_smaller_gap() -> None:
         "uniform": scores("uniform", MIN_SEEDS, heldout_bits=900, train_bits=700),
         "clusterclip": scores("clusterclip", MIN_SEEDS, heldout_bits=900, train_bits=760),
     }
-    found = {claim.claim: claim for claim in measure_claims(arms, training_tokens=TRAINING)}
+    found = {claim.claim: claim for claim in measure_claims(arms, training=TRAINING)}
     claim = found["2 the clip reduces overfitting"]
     assert claim.verdict == "reproduced"
     assert claim.difference == pytest.approx(-60 / 400, abs=0.01)
@@ -67,7 +67,7 @@ def test_less_overfitting_is_a_smaller_gap() -> None:
 def test_few_seeds_give_no_verdict() -> None:
     """One seed is inconclusive whatever it shows, and the note says how many would be needed."""
     arms = {"random": scores("random", 1, heldout_bits=900), "clusterclip": scores("clusterclip", 1, heldout_bits=700)}
-    found = list(measure_claims(arms, training_tokens=TRAINING))
+    found = list(measure_claims(arms, training=TRAINING))
     assert {claim.verdict for claim in found} == {"inconclusive"}
     assert all("1 of at least 5 seeds" in claim.note for claim in found)
 
@@ -76,7 +76,7 @@ def test_only_common_seeds_are_compared() -> None:
     """An arm with more seeds is cut to the seeds that both have; arms without a common seed make no claim."""
     arms = pair(scores("clusterclip", 5, heldout_bits=1), scores("random", 2, heldout_bits=1))
     assert arms.treatment.shape == (2, 72)
-    assert not list(measure_claims({"random": scores("random", 5, heldout_bits=1)}, training_tokens=TRAINING))
+    assert not list(measure_claims({"random": scores("random", 5, heldout_bits=1)}, training=TRAINING))
 
 
 def test_other_documents_are_refused() -> None:
@@ -89,7 +89,7 @@ def test_other_documents_are_refused() -> None:
 def test_the_table_shows_every_claim() -> None:
     """One line per claim with the interval, also for negative results."""
     arms = {"random": scores("random", 5, heldout_bits=900), "clusterclip": scores("clusterclip", 5, heldout_bits=920)}
-    frame = claims_frame(list(measure_claims(arms, training_tokens=TRAINING)))
+    frame = claims_frame(list(measure_claims(arms, training=TRAINING)))
     table = markdown_table(frame)
     assert len(table.splitlines()) == frame.height + 2
     assert "not reproduced" in table

@@ -109,3 +109,10 @@ def test_summary_counts_what_the_plan_did() -> None:
     assert uniform.clusters_clipped == 0
     assert uniform.fallback_draws == 0
     assert uniform.repeated_tokens == pytest.approx(1 - uniform.documents_seen)
+
+
+def test_mixture_weights_restore_the_training_shares() -> None:
+    """With the weights every cluster has its training bytes, so that common text counts as much as it was common."""
+    cluster, n_bytes = np.array([0, 0, 1, 2]), np.array([10, 30, 20, 5])
+    weight = measure.mixture_weights(cluster, n_bytes, np.array([0, 1, 1]), np.array([400, 100, 60]))
+    assert [float((weight * n_bytes)[cluster == k].sum()) for k in range(3)] == [400, 160, 0]

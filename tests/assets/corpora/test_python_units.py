@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from assets.corpora.python_units import Unit, module_units
+from assets.corpora.python_units import Unit, module_units, split_paragraphs
 
 SOURCE = '''"""Module text."""
 import os
@@ -136,3 +136,11 @@ def test_what_is_not_python_raises(source: str) -> None:
     """The reader turns these two errors into a reject; any other would stop the walk."""
     with pytest.raises((SyntaxError, ValueError)):
         list(module_units(source, 100))
+
+
+def test_long_text_is_split_between_paragraphs() -> None:
+    """Nothing is lost, parts keep the bound, and a paragraph above it stays whole."""
+    paragraphs = ["a" * 40, "b" * 40, "é" * 100, "c" * 10, "d" * 10]
+    parts = split_paragraphs("\n\n".join(paragraphs), 90)
+    assert "\n\n".join(parts) == "\n\n".join(paragraphs)
+    assert [len(part.encode()) for part in parts] == [82, 200, 22]
