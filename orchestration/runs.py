@@ -39,7 +39,7 @@ def show_progress() -> None:
 
     class Above(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            tqdm.write(f"  {self.format(record)}", file=sys.stderr)
+            tqdm.write(f"  {record.getMessage()}", file=sys.stderr)
 
     LOGGER.handlers = [Above()]
     LOGGER.setLevel(logging.INFO)
@@ -95,6 +95,8 @@ def first_cause(result: dg.ExecuteInProcessResult) -> str:
             error = failure.error
             while error is not None and error.cause is not None:
                 error = error.cause
+            if error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+                return f"{event.step_key} was interrupted: start again to resume"
             message = described or (error.message.strip() if error else event.message)
             return f"{event.step_key} failed: {message}"
         if event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:

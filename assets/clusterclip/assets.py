@@ -50,7 +50,11 @@ def embeddings(out: DatasetWriter, config: EmbedConfig, documents: Dataset) -> N
         vectors = embed_tfidf_svd(texts, config.dim, max_features=config.max_features, seed=config.seed)
     else:
         vectors = embed_sentence_transformer(
-            texts, config.model, batch_size=config.batch_size, max_seq_length=config.max_seq_length
+            texts,
+            config.model,
+            batch_size=config.batch_size,
+            max_seq_length=config.max_seq_length,
+            trust_remote_code=config.trust_remote_code,
         )
         cut = truncated_share(texts, config.model, max_seq_length=config.max_seq_length)
         out.describe(documents_cut_by_the_encoder=round(cut, 4))

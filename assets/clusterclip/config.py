@@ -28,6 +28,9 @@ class EmbedConfig(dg.Config):
     model: str = Field("", description="Name or folder of a sentence-transformers model.")
     max_seq_length: int = Field(256, gt=0, description="The encoder sees no more of a document. Tokens.")
     batch_size: int = Field(32, gt=0, description="Documents per encoder batch (official repo: 32).")
+    trust_remote_code: bool = Field(
+        False, description="Let the encoder run code of its own, as the paper's needs: set it only for one you trust."
+    )
     seed: int = Field(0, description="Seed of the SVD.")
 
 

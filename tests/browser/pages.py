@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, expect, sync_playwright
 
 from assets.core.home import CHECKOUT
 
@@ -42,6 +42,7 @@ STOP_SECONDS = 60
 # What the pages remember of a reader who closed their welcome dialogs and side panels.
 SETTLED_READER = {
     "communityNux": "1",
+    "dagster-nav-collapsed": True,
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
     "mlflow.assistant.panelOpen_v1": False,
     "mlflow.telemetry.info.alert.dismissed_v1": True,
@@ -67,6 +68,7 @@ def open_browser() -> Iterator[BrowserContext]:
         try:
             context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB")
             context.set_default_timeout(WAIT_MS)
+            expect.set_options(timeout=WAIT_MS)
             context.add_init_script(
                 f"for (const [key, value] of Object.entries({json.dumps(SETTLED_READER)}))"
                 " if (localStorage.getItem(key) === null) localStorage.setItem(key, JSON.stringify(value));"

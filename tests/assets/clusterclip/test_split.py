@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.clusterclip.split import stratified_holdout
+from assets.clusterclip.split import stratified_holdout, zipf_thinning
 from assets.core.errors import InputError
 
 clusters = st.lists(st.integers(0, 5), min_size=1, max_size=80)
@@ -59,3 +59,24 @@ def test_bad_input_is_named() -> None:
         stratified_holdout(np.zeros(3, dtype=int), ["a", "b", "a"], fraction=0.1)
     with pytest.raises(InputError, match="fraction is 1"):
         stratified_holdout(np.zeros(2, dtype=int), ["a", "b"], fraction=1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=8), exponent=st.floats(0.1, 3))
+def test_thinning_follows_zipf(sizes: list[int], exponent: float) -> None:
+    """The cluster of rank r keeps ceil(n / r^a) documents or all it has; the largest keeps everything."""
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    ids = [f"{i}" for i in range(len(cluster))]
+    kept = zipf_thinning(cluster, ids, exponent=exponent)
+    largest = max(sizes)
+    ranked = sorted(range(len(sizes)), key=lambda k: -sizes[k])
+    for rank, k in enumerate(ranked, start=1):
+        assert kept[cluster == k].sum() == min(sizes[k], math.ceil(largest / rank**exponent))
+
+
+def test_no_thinning_keeps_everything() -> None:
+    """An exponent of 0 leaves the natural sizes; a negative one is refused."""
+    cluster = np.array([0, 0, 1])
+    assert zipf_thinning(cluster, ["a", "b", "c"], exponent=0).all()
+    with pytest.raises(InputError, match="exponent"):
+        zipf_thinning(cluster, ["a", "b", "c"], exponent=-1)

@@ -1,0 +1,1 @@
+"""The whole command, killed, doubled, given bad input, and run again after changes."""
