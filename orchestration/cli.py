@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 import time
 from pathlib import Path
@@ -85,10 +87,18 @@ def prepare() -> None:
     prepare_manifest()
 
 
+def _end_silently() -> None:
+    """Registered first, so run last: libraries that complain while the interpreter is taken down (duckdb's bindings
+    beside torch's do) would write below the result."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def main() -> None:
     """Run a command; a known fault is one line and its remedy, not a traceback."""
     from orchestration.runs import RunFailed
 
+    atexit.register(_end_silently)
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:

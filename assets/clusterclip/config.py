@@ -92,7 +92,7 @@ class ScoreConfig(dg.Config):
     train_sample_per_cluster: int = Field(
         20, ge=1, description="Training documents scored per cluster, for the gap between training and held-out text."
     )
-    batch_tokens: int = Field(8192, gt=0, description="Tokens per forward pass.")
+    batch_tokens: int = Field(2048, gt=0, description="Tokens per forward pass.")
 
 
 @dataclass(frozen=True)

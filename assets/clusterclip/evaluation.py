@@ -111,7 +111,7 @@ def champion(
         """Held-out macro bits per byte of a registered model, with the tokenizer that it was registered with."""
         tokenizer = load_tokenizer(folder)
         ids = pl.Series(encode(tokenizer, heldout["text"].to_list()), dtype=pl.List(pl.UInt32))
-        bits = bits_of_documents(folder, ids, bos=special_ids(tokenizer)[0], batch_tokens=8192, threads=trainer.threads)
+        bits = bits_of_documents(folder, ids, bos=special_ids(tokenizer)[0], batch_tokens=2048, threads=trainer.threads)
         return macro(heldout.with_columns(bits=pl.Series(bits)))
 
     sound = score < 8.0

@@ -37,7 +37,7 @@ CHROMIUM_ARGS = (
 )
 VIEWPORT = (1280, 800)
 WAIT_MS = 60_000
-START_SECONDS = 240
+START_SECONDS = 420
 STOP_SECONDS = 60
 # What the pages remember of a reader who closed their welcome dialogs and side panels.
 SETTLED_READER = {

@@ -49,7 +49,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """A fresh home whose corpus is one small file; the folder has a space in its name, as users' folders do."""
     folder = tmp_path_factory.mktemp("a home")
     corpus = folder / "corpus.jsonl"
-    corpus.write_text("\n".join(json.dumps({"text": f"Document {n}. " + "A line of text. " * 20}) for n in range(DOCUMENTS)))
+    corpus.write_text(
+        "\n".join(json.dumps({"text": f"Document {n}. " + "A line of text. " * 20}) for n in range(DOCUMENTS))
+    )
     home = Home(folder / "home")
     environment = {"ATHANOR_CORPUS": str(corpus), "ATHANOR_LAKE": "", "MLFLOW_TRACKING_URI": ""}
     with running_pages(home.root, folder / "ui.log", **environment) as pages, open_browser() as browser:
@@ -68,7 +70,9 @@ def page(opened: Opened) -> Iterator[Page]:
 def test_servers_listen_on_localhost_only(opened: Opened) -> None:
     """Pages without a password must not be reachable from other machines."""
     listening = opened.pages.listening()
-    assert {urlsplit(url).port for url in (opened.pages.dagster, opened.pages.mlflow)} <= {port for _, port in listening}
+    assert {urlsplit(url).port for url in (opened.pages.dagster, opened.pages.mlflow)} <= {
+        port for _, port in listening
+    }
     assert {address for address, _ in listening} == {"127.0.0.1"}
 
 
@@ -83,7 +87,9 @@ def test_graph_shows_the_groups(opened: Opened, page: Page) -> None:
 
 def test_assets_are_materialized_from_the_page(opened: Opened, page: Page) -> None:
     """The way in for a newcomer: press the button, see the run succeed, see rows and digest of what was built."""
-    page.goto(f"{opened.pages.dagster}/assets/corpora/clean_documents?view=lineage&lineageScope=upstream&lineageDepth=2")
+    page.goto(
+        f"{opened.pages.dagster}/assets/corpora/clean_documents?view=lineage&lineageScope=upstream&lineageDepth=2"
+    )
     expect(page.locator("svg foreignObject").filter(has_text="python_library")).to_be_visible()
     page.get_by_role("button").filter(has_text=re.compile("^Materialize all$")).click()
     page.get_by_role("link").filter(has_text=re.compile("^View$")).click()

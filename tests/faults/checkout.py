@@ -24,7 +24,8 @@ COPIED = ("orchestration", "assets", "models", "dbt_project", "pyproject.toml")
 COMMAND = "from orchestration.cli import main; main()"
 DOCUMENTS = 150
 BROKEN = ('{"text": "cut off', "[1, 2]", '{"other": "field"}', '{"text": 7}')
-LIMIT_SECONDS = 280
+# Far above what is needed: a busy machine must not fail a test.
+LIMIT_SECONDS = 900
 
 
 @dataclass(frozen=True)
