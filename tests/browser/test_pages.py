@@ -7,7 +7,6 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -122,7 +121,7 @@ def test_pages_ask_no_other_host(opened: Opened, page: Page) -> None:
 
 
 def test_ctrl_c_ends_everything(opened: Opened) -> None:
-    """Servers and daemons that outlive their window hold ports and run schedules unseen. The last test: it ends them."""
+    """Servers that outlive their window hold ports and run schedules unseen. The last test: it ends them."""
     started = opened.pages.processes()
     assert len(started) >= 4  # the command, Dagster's servers and daemon, MLflow
     assert opened.pages.stop() == []
