@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 from playwright.sync_api import BrowserContext, expect, sync_playwright
@@ -188,5 +189,5 @@ def _answers(url: str) -> bytes:
 
 
 def _locations_loaded(dagster: str) -> bool:
-    body = _answers(f"{dagster}/graphql?query={urllib.request.quote(LOCATIONS)}")
+    body = _answers(f"{dagster}/graphql?query={quote(LOCATIONS)}")
     return b'"__typename":"RepositoryLocation"' in body.replace(b" ", b"")

@@ -23,14 +23,14 @@ COLOURS = 256
 # Groups that are opened in the tree beside the graph: as many as its height has room for.
 OPENED = ("claims", "corpora", "internlm2", "marts")
 MARGIN = 16
-# A home as in a fresh checkout, so that a picture does not depend on where it was taken.
-SHOWN_HOME = ".athanor"
-REPLACE_IN_TABLES = """([found, shown]) => document.querySelectorAll("td *").forEach(element => {
-    if (!element.children.length) element.textContent = element.textContent.replaceAll(found, shown)
+# Paths are shown below the home of a fresh checkout, so that a picture does not depend on where it was taken.
+SHORTEN_PATHS = r"""() => document.querySelectorAll("td *").forEach(element => {
+    if (!element.children.length)
+        element.textContent = element.textContent.replace(/^\/.*\/(?=lake\/)/, ".athanor/")
 })"""
 
 
-def asset_graph(page: Page, pages: Pages, home: Home) -> None:
+def asset_graph(page: Page, pages: Pages) -> None:
     """The global lineage, its groups from top to bottom, with the number of assets in each state."""
     page.add_init_script("localStorage.setItem('asset-graph-direction', '\"vertical\"')")
     page.goto(f"{pages.dagster}/asset-groups")
@@ -64,7 +64,7 @@ def graph_extent(page: Page) -> tuple[float, float]:
     return min(box["y"] for box in boxes), max(box["y"] + box["height"] for box in boxes)
 
 
-def asset(page: Page, pages: Pages, home: Home) -> None:
+def asset(page: Page, pages: Pages) -> None:
     """An asset's state, rows, checks and metadata."""
     page.set_viewport_size({"width": VIEWPORT[0], "height": 1000})
     page.goto(f"{pages.dagster}/assets/clusterclip/clusters")
@@ -74,10 +74,10 @@ def asset(page: Page, pages: Pages, home: Home) -> None:
     settle(page)
     if page.get_by_text("Unsynced").count():
         print("the code changed since the main job ran: `make demo` again, or the pictures show it as out of date")
-    page.evaluate(REPLACE_IN_TABLES, [str(home.root), SHOWN_HOME])
+    page.evaluate(SHORTEN_PATHS)
 
 
-def plot(page: Page, pages: Pages, home: Home) -> None:
+def plot(page: Page, pages: Pages) -> None:
     """A plot that an asset carries in its metadata."""
     page.goto(f"{pages.dagster}/assets/claims/clusterclip")
     page.get_by_text("[Show Markdown]").last.click()
@@ -85,9 +85,9 @@ def plot(page: Page, pages: Pages, home: Home) -> None:
     settle(page)
 
 
-def mlflow_model(page: Page, pages: Pages, home: Home) -> None:
+def mlflow_model(page: Page, pages: Pages) -> None:
     """The registered champion: its alias, its run, its score, the digest of the dataset it comes from."""
-    page.set_viewport_size({"width": 1440, "height": VIEWPORT[1]})
+    page.set_viewport_size({"width": 1600, "height": 1000})
     version = MlflowClient(pages.mlflow).get_model_version_by_alias(REGISTERED_MODEL, ALIAS).version
     page.goto(f"{pages.mlflow}/#/models/{REGISTERED_MODEL}/versions/{version}")
     page.get_by_role("button", name="Toggle sidebar").click()
@@ -102,7 +102,7 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(2000)
 
 
-PICTURES: dict[str, Callable[[Page, Pages, Home], None]] = {
+PICTURES: dict[str, Callable[[Page, Pages], None]] = {
     "asset_graph": asset_graph,
     "asset": asset,
     "plot": plot,
@@ -135,7 +135,7 @@ def main() -> None:
     ):
         for name, show in PICTURES.items():
             page = browser.new_page()
-            show(page, pages, home)
+            show(page, pages)
             size = save(page.screenshot(), FOLDER / f"{name}.png")
             page.close()
             print(f"{name}.png: {size:,} bytes")
