@@ -11,6 +11,7 @@ import ast
 import copy
 import hashlib
 import inspect
+import symtable
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -154,6 +155,24 @@ def _names(*nodes: ast.AST) -> set[str]:
     return {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
+def _used_names(statement: ast.stmt) -> frozenset[str]:
+    """The names that a statement looks up in its module: a parameter or a local variable hides one of the same name."""
+    return _global_names(ast.unparse(ast.fix_missing_locations(statement)))
+
+
+@cache
+def _global_names(source: str) -> frozenset[str]:
+    found: set[str] = set()
+    scopes = [symtable.symtable(source, "<statement>", "exec")]
+    while scopes:
+        scope = scopes.pop()
+        is_top = scope.get_type() == "module"
+        looked_up = (symbol for symbol in scope.get_symbols() if is_top or symbol.is_global())
+        found |= {symbol.get_name() for symbol in looked_up if symbol.is_referenced() or not is_top}
+        scopes += scope.get_children()
+    return frozenset(found)
+
+
 def _reached(tree: ast.Module, names: set[str]) -> ast.Module:
     """The module's own statements that define the names, and what those use, in file order."""
     defines: dict[str, list[ast.stmt]] = {}
@@ -168,10 +187,10 @@ def _reached(tree: ast.Module, names: set[str]) -> ast.Module:
         for statement in defines.get(name, []):
             if statement not in reached:
                 reached.append(statement)
-                waiting |= _names(statement) - seen
+                waiting |= _used_names(statement) - seen
     if reached:
         reached += [statement for statement in defines.get("*", []) if statement not in reached]
-    used = _names(*reached) | names
+    used = names.union(*(_used_names(statement) for statement in reached))
     ordered = sorted(reached, key=lambda statement: statement.lineno)
     return ast.Module(body=[_narrowed(statement, used) for statement in ordered], type_ignores=[])
 

@@ -138,11 +138,13 @@ def running_pages(home: Path, log: Path, **environment: str) -> Iterator[Pages]:
     """
     dagster_port, mlflow_port = free_ports()
     athanor = Path(sysconfig.get_path("scripts")) / "athanor"
+    # MLflow exports the store that another test of this process chose.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
     with log.open("wb") as output:
         command = subprocess.Popen(
             [athanor, "ui", "--dagster-port", str(dagster_port), "--mlflow-port", str(mlflow_port)],
             cwd=CHECKOUT,
-            env=os.environ | environment | {"ATHANOR_HOME": str(home)},
+            env=inherited | environment | {"ATHANOR_HOME": str(home)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -62,7 +62,8 @@ class Checkout:
 
     def start(self, home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """`athanor <arguments>` in a process group of its own."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ATHANOR", "DAGSTER"))}
+        ours = ("ATHANOR", "DAGSTER", "MLFLOW")  # MLflow exports the store that a test in this process chose
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         environment = (
             inherited | {"PYTHONPATH": str(self.folder), "ATHANOR_HOME": str(home), "COLUMNS": "200"} | variables
         )

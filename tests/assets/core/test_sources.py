@@ -61,6 +61,8 @@ LIMIT = 10
 def helper(value):
     """Helps."""
     return min(value, LIMIT)  # a comment
+def hidden():
+    return 1
 def unused():
     return neighbour.VALUE, SPARE
 def decorated(function):
@@ -70,6 +72,7 @@ def make(out, config: Config):
     """Makes."""
     from models.net import WIDTH
     plots.draw()
+    hidden = [hidden for hidden in range(3)]
     return helper(np.sum(TABLE["a"])), words(""), counted(), WIDTH, lake.SIZE, lakeside.SIZE, PLANS, fast
 ''',
 }
@@ -116,6 +119,12 @@ EQUAL = {
     "a comment in an imported module": ("assets/toy/deep.py", "def split", "# cuts\ndef split"),
     "a docstring in an imported module": ("assets/toy/deep.py", "return", '"""Cuts."""\n    return'),
     "a function that is not reached": ("assets/toy/make.py", "return neighbour.VALUE", "return 2 * neighbour.VALUE"),
+    "a function whose name is that of a local variable": ("assets/toy/make.py", "    return 1", "    return 2"),
+    "a function whose name is that of a parameter": (
+        "assets/toy/make.py",
+        "def decorated",
+        "def out():\n    return 1\ndef decorated",
+    ),
     "what only that function imports": ("assets/toy/neighbour.py", "1", "2"),
     "a neighbour's import": ("assets/toy/make.py", "np, json", "np, csv, json"),
     "a decorator of the entry": ("assets/toy/make.py", "@decorated", "@decorated\n@decorated"),
@@ -127,6 +136,12 @@ EQUAL = {
 }
 DIFFERENT = {
     "the function": ("assets/toy/make.py", "counted()", "counted(), 1"),
+    "a helper that is called in a comprehension": (
+        "assets/toy/make.py",
+        "return helper(",
+        "return [helper for _ in ()] or min(",
+    ),
+    "a local import": ("assets/toy/make.py", "    from models.net import WIDTH\n", "    WIDTH = 1\n"),
     "its signature": ("assets/toy/make.py", "def make(out,", "def make(out, *,"),
     "a helper": ("assets/toy/make.py", "min(value", "max(value"),
     "a helper's decorator": ("assets/toy/make.py", "def helper", "@decorated\ndef helper"),
