@@ -16,6 +16,8 @@ PID_TAG, HOST_TAG = "athanor/pid", "athanor/host"
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 python_logs:
   managed_python_loggers: [athanor]
   python_log_level: INFO

@@ -30,8 +30,17 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     if manifest.dead_letters:
         described["dead_letters"] = manifest.dead_letters
     for name, value in manifest.metadata.items():
-        described[name] = dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
+        described[name] = _value(value)
     for name in manifest.plots:
         picture = base64.b64encode(dataset.file(name).read_bytes()).decode()
         described[name.removesuffix(".png")] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{picture})")
     return described
+
+
+def _value(value: Any) -> Any:
+    """JSON for mappings and lists, Markdown for a table, else the value itself."""
+    if isinstance(value, dict | list):
+        return dg.MetadataValue.json(value)
+    if isinstance(value, str) and value.startswith("| "):
+        return dg.MetadataValue.md(value)
+    return value

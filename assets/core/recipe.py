@@ -122,7 +122,7 @@ class Recipe:
                 wanted |= inputs.keys()
 
             def fill(out: DatasetWriter) -> None:
-                self.function(out=out, **{name: available[name] for name in wanted})
+                self.function(out=out, **{name: available[name] for name in available if name in wanted})
                 if {check.name for check in out.checks} != set(self.checks):
                     raise TypeError(f"{self.key} declares the checks {list(self.checks)}, but made {out.checks}")
 
