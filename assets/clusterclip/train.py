@@ -113,7 +113,9 @@ def train_decoder(
 def generates_in_transformers(folder: Path) -> str:
     """What the exported folder generates in `transformers`, greedily: a check that others can load it."""
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)
     prompt = tokenizer(tokenizer.bos_token + "def ", return_tensors="pt", add_special_tokens=False)

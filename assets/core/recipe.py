@@ -69,15 +69,13 @@ class Recipe:
         self, config: dg.Config | None, inputs: Mapping[str, Any], partition: str, resources: Mapping[str, Any]
     ) -> Ingredients:
         """Everything that determines the content: code, config, inputs, outside data, resources, partition."""
-        code = code_closure(self.function)
         outside: Mapping[str, Any] = {}
         if self.external:
             outside = self.external(config) if config is not None else self.external()
-            code = code | code_closure(self.external)
         return {
             "key": self.key,
             "partition": partition,
-            "code": code,
+            "code": code_closure(self.function),
             "config": {} if config is None else config.model_dump(mode="json"),
             "inputs": {
                 name: {part: dataset.digest for part, dataset in found.items()}
@@ -86,6 +84,7 @@ class Recipe:
                 for name, found in inputs.items()
             },
             "outside": dict(outside),
+            "outside_code": code_closure(self.external) if self.external else {},
             "identity": {
                 name: resource.identity() for name, resource in resources.items() if hasattr(resource, "identity")
             },
