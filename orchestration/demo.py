@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from assets.claims.claim import markdown_table
 from assets.core.home import Home
 from assets.core.lake import Lake
 from orchestration.runs import Built
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def announce() -> None:
@@ -34,7 +38,7 @@ def summarise(built: list[Built]) -> None:
         state = "reused" if asset.reused else "built"
         table.add_row(asset.asset, asset.partition, rows, f"{asset.seconds:.1f}", state, asset.digest[:12])
     console.print(table)
-    _scores(lake, console)
+    _scores(console)
     claims = lake.current("claims/clusterclip")
     if claims is not None and claims.rows:
         console.print(Markdown(markdown_table(claims.read())))
@@ -45,15 +49,16 @@ def summarise(built: list[Built]) -> None:
     console.print("pages: `make ui` starts Dagster (http://127.0.0.1:3000) and MLflow (http://127.0.0.1:5000)")
 
 
-def _scores(lake: Lake, console: object) -> None:
+def _scores(console: Console) -> None:
     import duckdb
-    from rich.console import Console
     from rich.table import Table
 
     warehouse = Home.from_environment().warehouse
-    assert isinstance(console, Console)
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        found = connection.sql("select * from marts.leaderboard")
+        found = connection.sql(
+            "select plan, macro_cluster_bpb, macro_package_bpb, micro_bpb, worst_quartile_bpb, rare_cluster_gap, "
+            "n_seeds from marts.leaderboard"
+        )
         table = Table(*found.columns, box=None, pad_edge=False, title="held-out bits per byte, lower is better")
         for row in found.fetchall():
             table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))

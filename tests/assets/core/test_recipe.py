@@ -203,7 +203,9 @@ def test_partitions_have_results_of_their_own(world: World) -> None:
     assert world.run(*names, partition="1") == ["seeded 1", "followed 1"]
     assert world.run(*names, partition="0") == []
     assert world.metadata("followed")["dagster/partition_row_count"] == 1
-    assert world.lake.get("toy/followed", "0").digest != world.lake.get("toy/followed", "1").digest
+    zero, one = (world.lake.get("toy/followed", seed) for seed in "01")
+    assert zero.digest != one.digest
+    assert zero.manifest.fingerprint != one.manifest.fingerprint, "trainer states lie under the fingerprint"
 
 
 def test_all_partitions_are_read_and_a_new_one_counts(world: World) -> None:
