@@ -19,11 +19,11 @@ import numpy as np
 import polars as pl
 
 from assets.core.lake import DatasetWriter, Lake
-from tests.benchmarks.report import alternated, closing_line, conditions
+from tests.benchmarks.report import alternated, closing_line, conditions, peak_memory
 
 ROWS = 1_000_000
 BATCH_ROWS = 50_000
-REPETITIONS = 7
+REPETITIONS = 9
 WORDS = 5_000
 SHARD_OF_MEMORY_TEST = 16 * 1024**2
 ASSETS = 20
@@ -94,8 +94,6 @@ def million(seconds: float) -> str:
 
 def fill_shards(folder: Path, shards: int) -> int:
     """Write and read so many shards; the highest memory of this process in MiB."""
-    import resource
-
     from assets.core.lake import writer
 
     writer.SHARD_BYTES = SHARD_OF_MEMORY_TEST
@@ -114,7 +112,7 @@ def fill_shards(folder: Path, shards: int) -> int:
     )  # fmt: skip
     assert len(dataset.manifest.shards) == shards
     assert sum(frame.height for frame in dataset.batches()) == dataset.rows
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return peak_memory()
 
 
 def memory(folder: Path) -> list[str]:

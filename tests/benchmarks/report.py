@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -19,6 +20,14 @@ def conditions(*libraries: str) -> str:
         f"{processor}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}, {versions}"
     )
+
+
+def peak_memory() -> int:
+    """The highest memory of this process in MiB. (`getrusage` would count the parent's, from before the exec.)"""
+    found = [line for line in _read("/proc/self/status").splitlines() if line.startswith("VmHWM")]
+    if found:
+        return int(found[0].split()[1]) // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _read(path: str) -> str:

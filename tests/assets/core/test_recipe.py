@@ -203,7 +203,7 @@ def test_partitions_have_results_of_their_own(world: World) -> None:
     assert world.run(*names, partition="1") == ["seeded 1", "followed 1"]
     assert world.run(*names, partition="0") == []
     assert world.metadata("followed")["dagster/partition_row_count"] == 1
-    zero, one = (world.lake.get("toy/followed", seed) for seed in "01")
+    zero, one = (world.lake.get("toy/seeded", seed) for seed in "01")
     assert zero.digest != one.digest
     assert zero.manifest.fingerprint != one.manifest.fingerprint, "trainer states lie under the fingerprint"
 

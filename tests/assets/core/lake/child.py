@@ -21,6 +21,7 @@ from assets.core.errors import disk_is_full
 from assets.core.lake import Dataset, DatasetWriter, Lake, writer
 from assets.core.lake.lake import KEPT_VERSIONS
 from assets.core.lake.store import LocalStore
+from tests.benchmarks.report import peak_memory
 
 KEY = "toy/rows"
 MOMENTS = ("fill", "close", "manifest", "adopt", "point", "retire", "removal")
@@ -138,7 +139,7 @@ def memory(root: Path, shards: str) -> None:
 
     dataset = build(open_lake(root), fill)
     assert sum(batch.height for batch in dataset.batches()) == dataset.rows
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, len(dataset.manifest.shards))
+    print(peak_memory(), len(dataset.manifest.shards))
 
 
 if __name__ == "__main__":
