@@ -87,7 +87,7 @@ def prepare() -> None:
     prepare_manifest()
 
 
-def _end_silently() -> None:
+def end_silently() -> None:
     """Registered first, so run last: libraries that complain while the interpreter is taken down (duckdb's bindings
     beside torch's do) would write below the result."""
     sys.stderr.flush()
@@ -98,7 +98,7 @@ def main() -> None:
     """Run a command; a known fault is one line and its remedy, not a traceback."""
     from orchestration.runs import RunFailed
 
-    atexit.register(_end_silently)
+    atexit.register(end_silently)
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
