@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunsFilter
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
 
 from assets.core.home import Home
 
@@ -63,7 +63,7 @@ def own_tags() -> dict[str, str]:
 def bury_dead_runs(instance: dg.DagsterInstance) -> int:
     """Report runs as failed whose process was killed on this machine, and free the pool slots they held."""
     buried = 0
-    for run in instance.get_runs(RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES))):
+    for run in instance.get_runs(RunsFilter(statuses=list(NOT_FINISHED_STATUSES))):
         pid, host = run.tags.get(PID_TAG), run.tags.get(HOST_TAG)
         if pid is None or host != socket.gethostname() or _alive(int(pid), run_started=_started(instance, run.run_id)):
             continue

@@ -28,19 +28,18 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def empty() -> None: ...
 
 
-def started_run(instance: dg.DagsterInstance, pid: int, host: str) -> dg.DagsterRun:
-    return instance.create_run_for_job(
-        empty, status=dg.DagsterRunStatus.STARTED, tags={PID_TAG: str(pid), HOST_TAG: host}
-    )
+def run_of(instance: dg.DagsterInstance, pid: int, host: str, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    return instance.create_run_for_job(empty, status=status, tags={PID_TAG: str(pid), HOST_TAG: host})
 
 
-def test_only_runs_of_dead_processes_are_buried(instance: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize("killed_as", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_only_runs_of_dead_processes_are_buried(instance: dg.DagsterInstance, killed_as: dg.DagsterRunStatus) -> None:
     """A run whose process ended here is failed; one of a living process or another machine is left alone."""
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    dead = started_run(instance, child.pid, socket.gethostname())
-    alive = started_run(instance, os.getpid(), socket.gethostname())
-    elsewhere = started_run(instance, child.pid, "another-machine")
+    dead = run_of(instance, child.pid, socket.gethostname(), killed_as)
+    alive = run_of(instance, os.getpid(), socket.gethostname(), dg.DagsterRunStatus.STARTED)
+    elsewhere = run_of(instance, child.pid, "another-machine", dg.DagsterRunStatus.STARTED)
     assert bury_dead_runs(instance) == 1
     status = {run.run_id: run.status for run in instance.get_runs()}
     assert status[dead.run_id] is dg.DagsterRunStatus.FAILURE
