@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunsFilter
+from filelock import FileLock
 
 from assets.core.home import Home
 
@@ -46,6 +47,12 @@ def prepare_home(home: Home) -> None:
     _write_if_changed(home.dagster / "dagster.yaml", settings)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["ATHANOR_HOME"] = str(home.root)
+
+
+def open_instance(home: Home) -> dg.DagsterInstance:
+    """The instance of a prepared home; one process at a time, because Dagster's first one creates the databases."""
+    with FileLock(home.dagster / "open.lock"):
+        return dg.DagsterInstance.get()
 
 
 def _write_if_changed(path: Path, content: str) -> None:

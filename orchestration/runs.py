@@ -12,7 +12,7 @@ import dagster as dg
 
 from assets.core.home import Home
 from assets.core.progress import LOGGER
-from orchestration.instance import bury_dead_runs, own_tags, prepare_home
+from orchestration.instance import bury_dead_runs, open_instance, own_tags, prepare_home
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -52,7 +52,7 @@ def run_job(name: str, *, partition: str | None = None, config: Mapping[str, Any
     prepare_home(home)
     from orchestration.definitions import defs
 
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(home) as instance:
         buried = bury_dead_runs(instance)
         if buried:
             LOGGER.info("%d interrupted run(s) found: what they finished is reused, training resumes", buried)

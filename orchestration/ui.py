@@ -10,7 +10,7 @@ import sys
 import click
 
 from assets.core.home import Home
-from orchestration.instance import prepare_home
+from orchestration.instance import open_instance, prepare_home
 
 # MLflow's server for one person: by default it starts four workers and as many queues, and reports its use.
 ONE_PERSON = {
@@ -25,6 +25,9 @@ def serve(dagster_port: int, mlflow_port: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = Home.from_environment()
     prepare_home(home)
+    # The web server and the daemon start together: neither may find half a database.
+    with open_instance(home):
+        pass
     local = ["--host", "127.0.0.1", "--port"]
     dagster = ["dagster", "dev", "-m", "orchestration.definitions", "--log-level", "warning", *local, str(dagster_port)]
     mlflow = ["mlflow", "server", "--default-artifact-root", home.artifacts.as_uri(), *local, str(mlflow_port)]

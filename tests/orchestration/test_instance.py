@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -56,3 +57,23 @@ def test_a_password_of_postgres_is_not_written(tmp_path: Path, monkeypatch: pyte
     settings = (tmp_path / "dagster" / "dagster.yaml").read_text()
     assert "ATHANOR_POSTGRES_URL" in settings
     assert "secret" not in settings
+
+
+def test_processes_that_open_a_new_home_at_once_all_get_an_instance(tmp_path: Path) -> None:
+    """Dagster's creation of its databases is not safe against itself: without a lock most of these fail."""
+    opening = (
+        "import sys; from pathlib import Path; from assets.core.home import Home;"
+        "from orchestration.instance import open_instance, prepare_home;"
+        "home = Home(Path(sys.argv[1])); prepare_home(home); sys.stdin.read();"
+        "open_instance(home).get_runs()"
+    )
+    waiting = [
+        subprocess.Popen([sys.executable, "-c", opening, str(tmp_path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(6)
+    ]
+    time.sleep(3)  # all are ready, so that closing their input starts them together
+    for process in waiting:
+        process.stdin.close()  # type: ignore[union-attr]
+        process.stdin = None
+    errors = [process.communicate()[1].decode() for process in waiting]
+    assert [process.returncode for process in waiting] == [0] * 6, "\n".join(errors)
