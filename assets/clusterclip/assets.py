@@ -282,7 +282,7 @@ def train_checkpoint(
                 "seed": [int(partition)],
                 "steps": [report.steps],
                 "tokens": [report.tokens_seen],
-                "trained_tokens": [report.trained_tokens],
+                "trained_tokens": [report.counts["loss"]],
                 "final_loss": [final_loss],
                 "parameters": [parameters],
             }

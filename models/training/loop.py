@@ -1,152 +1,176 @@
-"""The training loop: from a starting model and a packed stream to a trained model, exactly resumable."""
+"""The training loop: from a starting model and a source of batches to a trained model, exactly resumable."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch.optim import AdamW
+import torch.distributed as dist
+from torch import nn
 from torch.utils import deterministic as deterministic_settings
 
 from models.architecture.decoder import Decoder
-from models.training.checkpoint import TrainerState, resume, rng_state, save_state, weights_digest
-from models.training.objectives import pretrain
-from models.training.packing import PackedBatch, PackedStream
-from models.training.plan import StepRecord, TrainingFailed, TrainingPlan, TrainingReport
-from models.training.schedule import cosine_with_warmup
+from models.training.backend import Backend, TorchBackend, share_of
+from models.training.checkpoint import (
+    Retention,
+    TrainerState,
+    newest_state,
+    restore_rng,
+    rng_state,
+    save_state,
+    weights_digest,
+)
+from models.training.guards import StopRequest, listening_for_stop, require_healthy
+from models.training.memory import peak_memory, preflight
+from models.training.objectives import PRETRAIN, Objective, Source
+from models.training.plan import StepRecord, TrainingFailed, TrainingPlan, TrainingReport, TrainingStopped
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts of a run that do not change while it goes on."""
+
+    backend: Backend
+    source: Source
+    objective: Objective
+    plan: TrainingPlan
+    state_folder: Path
+    device: torch.device
+    on_step: Callable[[StepRecord], None]
 
 
 def train(
-    model: Decoder,
-    stream: PackedStream,
+    model: nn.Module,
+    source: Source,
     plan: TrainingPlan,
     state_folder: Path,
     data_digest: str,
     on_step: Callable[[StepRecord], None] | None = None,
+    objective: Objective = PRETRAIN,
+    backend: Callable[[nn.Module, TrainingPlan], Backend] = TorchBackend,
 ) -> TrainingReport:
     """Trains `model` in place and reports what was done.
 
     `model` is the starting model in float32, also when resuming: a valid state in `state_folder` is loaded over it
-    and the run goes on after its step. `data_digest` must cover the stream's tokens and draw order. `on_step` is
-    called after every step.
+    and the run goes on after its step. `data_digest` must cover all that the source reads. `on_step` is called after
+    every step, in the process of rank 0 only.
 
-    Raises ValueError when stream, model and plan do not fit, StreamTooShort when the stream is too short for the
-    plan, ResumeRefused when the saved state is of another run, and TrainingFailed when a loss or gradient is not
-    finite, a batch has no token to train, or what was done is not what was planned.
+    Raises ValueError when source, model and plan do not fit, StreamTooShort when the source is too short for the
+    plan, ResumeRefused when the saved state is of another run, TrainingStopped after saving when SIGTERM came, and
+    TrainingFailed when a loss or gradient is not finite or rose beyond the plan's bound, a batch has nothing to
+    train, or what was done is not what was planned.
     """
-    _require_fit(model, stream, plan)
+    _require_fit(model, source, plan)
     starting_digest = weights_digest(model)
-    identity: dict[str, object] = {"data_digest": data_digest, "starting_weights": starting_digest}
-    identity |= {f"model.{name}": value for name, value in asdict(model.config).items()}
-    identity |= {f"plan.{name}": value for name, value in plan.identity().items()}
-    optimizer = build_optimizer(model, plan)
-    with _reproducible(plan, model.tok_embeddings.weight.device):
-        found = resume(state_folder, identity, model, optimizer)
-        state = found or TrainerState(identity, 0, 0, 0, 0.0, 0.0, [], rng_state())
-        resumed_from = found.step if found else None
-        _run(model, optimizer, stream, plan, state, state_folder, on_step or (lambda record: None))
+    identity = _identity(model, objective, plan, data_digest, starting_digest)
+    device = next(model.parameters()).device
+    with _reproducible(plan, device), listening_for_stop() as stop:
+        run = Run(backend(model, plan), source, objective, plan, state_folder, device, on_step or (lambda record: None))
+        saved = newest_state(state_folder, identity)
+        if saved:
+            run.backend.load(saved.weights(), saved.moments())
+            restore_rng(saved.state.rng)
+        state = saved.state if saved else TrainerState(identity, 0, 0, {}, 0.0, 0.0, [], rng_state())
+        resumed_from = state.step if saved else None
+        if state.step < plan.steps:
+            preflight(run.backend, source, objective, plan, device)
+        _take_steps(run, state, stop)
+        run.backend.copy_to(model)
     report = TrainingReport(
         steps=state.step,
         tokens_seen=state.tokens_seen,
-        trained_tokens=state.trained_tokens,
+        counts=state.counts,
         losses=state.losses,
         weights_changed=weights_digest(model) != starting_digest,
         seconds=state.seconds,
         resumed_from=resumed_from,
+        peak_memory_bytes=peak_memory(device),
     )
-    _require_done(report, plan)
+    _require_done(report, source, plan)
     return report
 
 
-def build_optimizer(model: Decoder, plan: TrainingPlan) -> AdamW:
-    """AdamW that decays every matrix, embeddings included, and no norm gain."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    gains = [parameter for parameter in model.parameters() if parameter.ndim == 1]
-    groups = [
-        {"params": matrices, "weight_decay": plan.weight_decay},
-        {"params": gains, "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=plan.peak_lr, betas=plan.betas, eps=plan.eps, fused=True)
-
-
-def accumulate_gradients(model: Decoder, working: Decoder, batch: PackedBatch, accumulation: int) -> float:
-    """Adds the gradient of the batch's mean loss per trained token to `model`; returns that loss in nats.
-
-    `working` computes it: `model` itself, or its copy in a smaller dtype. Every micro-batch is divided by the trained
-    tokens of the whole batch, so that ragged ones weigh by their tokens. Raises TrainingFailed when nothing is
-    trained.
-    """
-    trained = batch.trained_tokens
-    if trained == 0:
-        raise TrainingFailed("a batch has no token to train: every document in it has a single token")
-    loss = 0.0
-    for part in batch.split(accumulation):
-        nll = pretrain(working, part) / trained
-        nll.backward()  # type: ignore[no-untyped-call]
-        loss += nll.item()
-        if working is not model:
-            _move_gradients(working, model)
-    return loss
-
-
-def _run(
-    model: Decoder,
-    optimizer: AdamW,
-    stream: PackedStream,
-    plan: TrainingPlan,
-    state: TrainerState,
-    state_folder: Path,
-    on_step: Callable[[StepRecord], None],
-) -> None:
-    """Takes the steps from `state.step` to the plan's last, updating model, optimizer and state."""
-    device = model.tok_embeddings.weight.device
-    working = model if plan.dtype == "float32" else copy.deepcopy(model).to(getattr(torch, plan.dtype))
-    for step in range(state.step, plan.steps):
-        begun = time.perf_counter()
-        batch = stream.batch(step).to(device)
-        rate = cosine_with_warmup(step, plan.steps, plan.warmup_steps, plan.peak_lr, plan.min_lr_fraction)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = accumulate_gradients(model, working, batch, plan.accumulation)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm).item()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingFailed(
-                f"step {step}: loss {loss}, gradient norm {norm}; lower peak_lr, lengthen the warm-up or look at "
-                f"documents {batch.document_ids.min().item()} to {batch.document_ids.max().item()} of the draw order"
+def _take_steps(run: Run, state: TrainerState, stop: StopRequest) -> None:
+    """Takes the steps from `state.step` to the plan's last, updating the state and saving it."""
+    plan, last_saved = run.plan, state.step
+    while state.step < plan.steps:
+        record = _take_step(run, state)
+        between_periods = state.step % run.source.update_period == 0
+        stopping = between_periods and _any_process(stop.signal is not None, run)
+        due = between_periods and state.step - last_saved >= plan.checkpoint_every
+        if due or stopping or state.step == plan.steps:
+            _save(run, state)
+            last_saved = state.step
+        if run.backend.rank == 0:
+            run.on_step(record)
+        if stopping and state.step < plan.steps:
+            raise TrainingStopped(
+                f"asked to end: saved after step {state.step} of {plan.steps} in {run.state_folder}; "
+                "start it again to go on from there"
             )
-        optimizer.step()
-        optimizer.zero_grad()
-        if working is not model:
-            _copy_weights(model, working)
-        seconds = time.perf_counter() - begun
-        state.step, state.learning_rate = step + 1, rate
-        state.tokens_seen += batch.tokens.numel()
-        state.trained_tokens += batch.trained_tokens
-        state.seconds += seconds
-        state.losses.append(loss)
-        if state.step % plan.checkpoint_every == 0 or state.step == plan.steps:
-            state.rng = rng_state()
-            save_state(state_folder, state, model, optimizer)
-        on_step(StepRecord(step, loss, rate, norm, state.tokens_seen, batch.tokens.numel() / seconds))
 
 
-@torch.no_grad()
-def _move_gradients(source: Decoder, target: Decoder) -> None:
-    for worker, master in zip(source.parameters(), target.parameters(), strict=True):
-        if worker.grad is not None:
-            gradient = worker.grad.to(master.dtype)
-            master.grad = gradient if master.grad is None else master.grad.add_(gradient)
-            worker.grad = None
+def _take_step(run: Run, state: TrainerState) -> StepRecord:
+    """Takes one step and counts it in the state."""
+    begun = time.perf_counter()
+    plan, backend, objective = run.plan, run.backend, run.objective
+    batch = run.source.batch(state.step, backend.model).to(run.device)
+    counts = objective.counts(batch)
+    if not any(counts[name] for name in objective.coefficients):
+        raise TrainingFailed(f"step {state.step}: a batch has nothing to train: every target in it is masked")
+    means = backend.accumulate(objective, share_of(batch, backend, plan.accumulation), counts)
+    loss = sum(coefficient * means.get(name, 0.0) for name, coefficient in objective.coefficients.items())
+    rate = plan.learning_rate(state.step)
+    norm = backend.update(rate)
+    require_healthy(
+        state.step, loss, norm, state.losses, plan.max_loss_rise, run.source.row_ids(batch), run.state_folder
+    )
+    seconds = time.perf_counter() - begun
+    state.step += 1
+    state.learning_rate = rate
+    state.tokens_seen += batch.n_tokens
+    state.counts = {name: state.counts.get(name, 0) + count for name, count in counts.items()}
+    state.seconds += seconds
+    state.losses.append(loss)
+    return StepRecord(state.step - 1, loss, rate, norm, state.tokens_seen, batch.n_tokens / seconds, means)
 
 
-@torch.no_grad()
-def _copy_weights(source: Decoder, target: Decoder) -> None:
-    for master, worker in zip(source.parameters(), target.parameters(), strict=True):
-        worker.copy_(master)
+def _save(run: Run, state: TrainerState) -> None:
+    """Saves the state in the process of rank 0; the others give their share of the tensors and wait."""
+    state.rng = rng_state()
+    weights, moments = run.backend.weights(), run.backend.moments()
+    if run.backend.rank == 0:
+        save_state(run.state_folder, state, weights, moments, Retention(run.plan.keep_last, run.plan.keep_every))
+    else:
+        for _ in (*weights, *moments):
+            pass
+    if run.backend.world_size > 1:
+        dist.barrier()
+
+
+def _any_process(flag: bool, run: Run) -> bool:
+    """Whether the flag is set in any process, so that all of them decide alike."""
+    if run.backend.world_size == 1:
+        return flag
+    asked = torch.tensor(float(flag), device=run.device)
+    dist.all_reduce(asked, op=dist.ReduceOp.MAX)
+    return bool(asked.item())
+
+
+def _identity(
+    model: nn.Module, objective: Objective, plan: TrainingPlan, data_digest: str, starting_digest: str
+) -> dict[str, object]:
+    """All that a saved state must share with a run that goes on from it."""
+    identity: dict[str, object] = {"data_digest": data_digest, "starting_weights": starting_digest}
+    for name, module in model.named_modules():
+        if isinstance(module, Decoder):
+            identity |= {f"model.{name}{'.' if name else ''}{key}": v for key, v in asdict(module.config).items()}
+    identity |= {f"plan.{key}": value for key, value in plan.identity().items()}
+    identity |= {"objective": objective.name} | {f"objective.{key}": v for key, v in objective.identity.items()}
+    return identity | {f"objective.coefficient.{key}": value for key, value in objective.coefficients.items()}
 
 
 @contextmanager
@@ -171,23 +195,25 @@ def _reproducible(plan: TrainingPlan, device: torch.device) -> Iterator[None]:
             deterministic_settings.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
 
 
-def _require_fit(model: Decoder, stream: PackedStream, plan: TrainingPlan) -> None:
-    planned, given = (plan.batch_rows, plan.sequence_length), (stream.batch_rows, stream.sequence_length)
-    if planned != given:
-        raise ValueError(f"the plan has batches of {planned} rows and tokens, the stream of {given}; make them equal")
-    if plan.sequence_length > model.config.max_length:
-        raise ValueError(
-            f"rows of {plan.sequence_length} tokens exceed the model's max_length of {model.config.max_length}"
-        )
-    if model.tok_embeddings.weight.dtype != torch.float32:
+def _require_fit(model: nn.Module, source: Source, plan: TrainingPlan) -> None:
+    planned, given = (plan.batch_rows, plan.sequence_length), source.batch_shape
+    if given is not None and planned != given:
+        raise ValueError(f"the plan has batches of {planned} rows and tokens, the source of {given}; make them equal")
+    for module in model.modules():
+        if isinstance(module, Decoder) and plan.sequence_length > module.config.max_length:
+            raise ValueError(
+                f"rows of {plan.sequence_length} tokens exceed the model's max_length of {module.config.max_length}"
+            )
+    if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         raise ValueError("the starting model must be float32 (`model.float()`); plan.dtype sets the compute dtype")
-    stream.require(plan.steps)
+    source.require(plan.steps)
 
 
-def _require_done(report: TrainingReport, plan: TrainingPlan) -> None:
+def _require_done(report: TrainingReport, source: Source, plan: TrainingPlan) -> None:
+    tokens = report.tokens_seen if source.batch_shape is None else plan.tokens
     facts = {
         f"{report.steps} steps were done of {plan.steps} planned": report.steps == plan.steps,
-        f"{report.tokens_seen} tokens were seen of {plan.tokens} planned": report.tokens_seen == plan.tokens,
+        f"{report.tokens_seen} tokens were seen of {tokens} planned": report.tokens_seen == tokens > 0,
         f"{len(report.losses)} losses were kept for {plan.steps} steps": len(report.losses) == plan.steps,
         "a loss is not finite": all(map(math.isfinite, report.losses)),
         "no weight changed": report.weights_changed,

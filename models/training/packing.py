@@ -5,6 +5,7 @@ the right edge of a row goes on in the next one. Nothing but the asked step's to
 array may be memory mapped and as large as the disk.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,11 @@ class PackedBatch:
     targets: Tensor
     positions: Tensor
     document_ids: Tensor
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that the model reads, padding included."""
+        return self.tokens.numel()
 
     @property
     def trained_tokens(self) -> int:
@@ -57,8 +63,11 @@ class PackedStream:
     tokens included; `offsets` is [documents + 1]; `draw_order` holds document indices in the order they are read
     (repeats allowed), and `used_tokens` how many of a drawn document's first tokens are read, by default all. Row r
     of the whole run covers stream positions [r * L, (r + 1) * L); step s has the rows s * B .. (s + 1) * B - 1.
-    Raises ValueError for offsets, indices or counts that do not fit.
+    `names` are the documents' ids, for error messages. Raises ValueError for offsets, indices or counts that do not
+    fit.
     """
+
+    update_period = 1
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class PackedStream:
         sequence_length: int,
         batch_rows: int,
         used_tokens: NDArray[np.integer] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         if sequence_length < 1 or batch_rows < 1:
             raise ValueError(f"sequence_length {sequence_length} and batch_rows {batch_rows} must be at least 1")
@@ -78,7 +88,10 @@ class PackedStream:
             raise ValueError(f"draw_order must hold indices of the {documents} documents, 0 to {documents - 1}")
         self.sequence_length = sequence_length
         self.batch_rows = batch_rows
+        self.batch_shape = (batch_rows, sequence_length)
         self._tokens = tokens
+        self._draw_order = draw_order
+        self._names = names
         self._starts = np.asarray(offsets[:-1], dtype=np.int64)[draw_order]
         lengths = np.asarray(offsets[1:], dtype=np.int64)[draw_order] - self._starts
         if used_tokens is not None:
@@ -107,8 +120,20 @@ class PackedStream:
                 f"hold {self.total_tokens}, enough for {self.steps} steps; draw more documents or plan fewer steps"
             )
 
-    def batch(self, step: int) -> PackedBatch:
-        """The batch of a step, counted from 0. Raises StreamTooShort when the stream ends before it does."""
+    def row_ids(self, batch: PackedBatch) -> list[str]:
+        """The documents of a batch in the order read: their names, or their indices without names."""
+        drawn = [int(self._draw_order[place]) for place in batch.document_ids.unique().tolist()]
+        return [self._names[index] if self._names is not None else str(index) for index in drawn]
+
+    def largest_step(self, steps: int) -> int:
+        """All batches are full and of one shape."""
+        return 0
+
+    def batch(self, step: int, model: object = None) -> PackedBatch:
+        """The batch of a step, counted from 0, whatever the model.
+
+        Raises StreamTooShort when the stream ends before it does.
+        """
         if step < 0:
             raise ValueError(f"step {step} must not be negative")
         self.require(step + 1)

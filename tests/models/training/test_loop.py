@@ -1,5 +1,8 @@
 """Training as a whole."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,10 +16,12 @@ from numpy.typing import NDArray
 from models.architecture.config import DecoderConfig
 from models.architecture.decoder import Decoder
 from models.training import loop
+from models.training.backend import TorchBackend, parameter_groups
 from models.training.checkpoint import ResumeRefused, weights_digest
-from models.training.loop import accumulate_gradients, build_optimizer, train
+from models.training.loop import train
+from models.training.objectives import PRETRAIN
 from models.training.packing import PackedStream, StreamTooShort
-from models.training.plan import StepRecord, TrainingFailed, TrainingPlan
+from models.training.plan import StepRecord, TrainingFailed, TrainingPlan, TrainingStopped
 
 Corpus = tuple[NDArray[np.uint32], NDArray[np.int64]]
 PLAN = TrainingPlan(
@@ -55,7 +60,7 @@ def test_report_and_records_add_up(config: DecoderConfig, corpus: Corpus, tmp_pa
     stream = stream_of(corpus)
     report = train(Decoder(config), stream, PLAN, tmp_path, "data", records.append)
     assert (report.steps, report.tokens_seen, report.resumed_from) == (20, 20 * 4 * 32, None)
-    assert report.trained_tokens == sum(stream.batch(step).trained_tokens for step in range(20))
+    assert report.counts["loss"] == sum(stream.batch(step).trained_tokens for step in range(20))
     assert report.weights_changed
     assert report.seconds > 0
     assert [record.step for record in records] == list(range(20))
@@ -72,10 +77,12 @@ def test_accumulation_changes_no_gradient(model: Decoder, corpus: Corpus, accumu
     batch = stream_of(corpus, rows=8).batch(2)
     trained = [part.trained_tokens for part in batch.split(8)]
     assert len(set(trained)) > 1
-    loss = accumulate_gradients(model, model, batch, 1)
+    backend, counts = TorchBackend(model, PLAN), PRETRAIN.counts(batch)
+    loss = backend.accumulate(PRETRAIN, [batch], counts)["loss"]
     expected = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
-    assert accumulate_gradients(model, model, batch, accumulation) == pytest.approx(loss, rel=1e-6)
+    parts = batch.split(accumulation)
+    assert backend.accumulate(PRETRAIN, parts, counts)["loss"] == pytest.approx(loss, rel=1e-6)
     for (name, parameter), wanted in zip(model.named_parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, wanted, atol=1e-6, rtol=1e-4, msg=name)
 
@@ -109,7 +116,7 @@ def test_resumed_run_is_bit_equal(
     assert report.resumed_from == 10
     assert report.losses == expected.losses
     assert weights_digest(resumed) == weights_digest(whole)
-    assert (report.tokens_seen, report.trained_tokens) == (expected.tokens_seen, expected.trained_tokens)
+    assert (report.tokens_seen, report.counts) == (expected.tokens_seen, expected.counts)
 
 
 KILLED_RUN = """
@@ -155,7 +162,7 @@ def test_finished_run_is_not_done_again(config: DecoderConfig, corpus: Corpus, t
     records: list[StepRecord] = []
     again = train(second, stream_of(corpus), PLAN, tmp_path, "data", records.append)
     assert records == []
-    assert again == replace(done, resumed_from=20)
+    assert again == replace(done, resumed_from=20, peak_memory_bytes=again.peak_memory_bytes)
     assert weights_digest(second) == weights_digest(first)
 
 
@@ -177,9 +184,13 @@ def test_infinite_loss_stops_the_run(config: DecoderConfig, corpus: Corpus, tmp_
     decoder = Decoder(config)
     with torch.no_grad():
         decoder.norm.weight[0] = float("inf")
-    with pytest.raises(TrainingFailed, match=r"step 0: loss (nan|inf)"):
+    with pytest.raises(TrainingFailed, match=r"step 0: loss (nan|inf).*not finite.*failed-batch.json"):
         train(decoder, stream_of(corpus), replace(PLAN, checkpoint_every=1), tmp_path, "data")
-    assert list(tmp_path.iterdir()) == []
+    evidence = json.loads((tmp_path / "failed-batch.json").read_text())
+    assert [path.name for path in tmp_path.iterdir()] == ["failed-batch.json"]
+    tokens_of_rows = [int(np.diff(corpus[1])[int(row)]) for row in evidence["rows"]]
+    assert sum(tokens_of_rows) >= 4 * 32
+    assert evidence["step"] == 0
 
 
 def test_unchanged_weights_are_a_failure(config: DecoderConfig, corpus: Corpus, tmp_path: Path) -> None:
@@ -193,8 +204,10 @@ def test_missing_steps_are_a_failure(
     config: DecoderConfig, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loop that ends early without an error is caught by the counts."""
-    run = loop._run
-    monkeypatch.setattr(loop, "_run", lambda m, o, s, plan, *rest: run(m, o, s, replace(plan, steps=15), *rest))
+    take = loop._take_steps
+    monkeypatch.setattr(
+        loop, "_take_steps", lambda run, *rest: take(replace(run, plan=replace(run.plan, steps=15)), *rest)
+    )
     with pytest.raises(TrainingFailed, match=r"15 steps were done of 20 planned; 1920 tokens were seen of 2560"):
         train(Decoder(config), stream_of(corpus), PLAN, tmp_path, "data")
 
@@ -203,7 +216,7 @@ def test_batch_without_targets_is_a_failure(config: DecoderConfig, tmp_path: Pat
     """Documents of one token train nothing: no loss of 0.0 goes by as success."""
     tokens = np.ones(5000, dtype=np.uint32)
     stream = PackedStream(tokens, np.arange(5001), np.arange(5000), 32, 4)
-    with pytest.raises(TrainingFailed, match="no token to train"):
+    with pytest.raises(TrainingFailed, match="nothing to train"):
         train(Decoder(config), stream, PLAN, tmp_path, "data")
 
 
@@ -248,7 +261,7 @@ def test_callers_settings_come_back(config: DecoderConfig, corpus: Corpus, tmp_p
 def test_matrices_decay_and_gains_do_not(config: DecoderConfig) -> None:
     """Every parameter is in one group; those with decay are the matrices."""
     decoder = Decoder(config)
-    decayed, kept = build_optimizer(decoder, PLAN).param_groups
+    decayed, kept = parameter_groups(decoder, weight_decay=0.1)
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
     assert all(parameter.ndim == 2 for parameter in decayed["params"])
     assert len(kept["params"]) == 2 * config.n_layers + 1
@@ -269,3 +282,63 @@ def test_impossible_plans_are_refused(change: dict[str, int], message: str) -> N
     """A plan that cannot be carried out is refused where it is written."""
     with pytest.raises(ValueError, match=message):
         replace(PLAN, **change)
+
+
+def spiking(corpus: Corpus, at: int) -> PackedStream:
+    """A stream whose batch `at` is random tokens: nothing in it can be foreseen."""
+    stream = stream_of(corpus)
+    size = 4 * 32
+    noise = np.random.default_rng(9).integers(0, 97, size=10_000).astype(np.uint32)
+    calm, batch = stream.batch, PackedStream(noise, np.array([0, len(noise)]), np.array([0]), 32, 4).batch(0)
+    stream.batch = lambda step, model=None: batch if step == at else calm(step)  # type: ignore[method-assign]
+    assert batch.n_tokens == size
+    return stream
+
+
+def test_a_spike_stops_the_run(config: DecoderConfig, corpus: Corpus, tmp_path: Path) -> None:
+    """A loss beyond the configured bound stops at that step and names the rows; without a bound it goes on."""
+    plan = replace(PLAN, steps=60, peak_lr=2e-2, max_loss_rise=1.5, checkpoint_every=10)
+    with pytest.raises(TrainingFailed, match=r"step 44: .* above 1.5 times the mean of the last 20"):
+        train(Decoder(config), spiking(corpus, 44), plan, tmp_path / "bounded", "data")
+    assert json.loads((tmp_path / "bounded" / "failed-batch.json").read_text())["rows"] == ["0"]
+    assert (tmp_path / "bounded" / "step-00000040").is_dir()
+    train(Decoder(config), spiking(corpus, 44), replace(plan, max_loss_rise=None), tmp_path / "free", "data")
+
+
+def test_sigterm_saves_and_ends(config: DecoderConfig, corpus: Corpus, tmp_path: Path) -> None:
+    """Asked to end at step 7, the run saves step 7 though none was due, and goes on from there bit for bit."""
+
+    def terminate(record: StepRecord) -> None:
+        if record.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    whole, resumed = Decoder(config), Decoder(config)
+    expected = train(whole, stream_of(corpus), PLAN, tmp_path / "whole", "data")
+    with pytest.raises(TrainingStopped, match="saved after step 7 of 20.*start it again"):
+        train(resumed, stream_of(corpus), PLAN, tmp_path / "stopped", "data", terminate)
+    assert signal.getsignal(signal.SIGTERM) == handler
+    resumed = Decoder(config)
+    report = train(resumed, stream_of(corpus), PLAN, tmp_path / "stopped", "data")
+    assert (report.resumed_from, report.losses) == (7, expected.losses)
+    assert weights_digest(resumed) == weights_digest(whole)
+
+
+def test_the_largest_batch_is_tried_first(config: DecoderConfig, corpus: Corpus, tmp_path: Path) -> None:
+    """A run that cannot hold its largest batch ends before its first step, and the trial changes nothing."""
+    stream, asked = stream_of(corpus), []
+    batch = stream.batch
+    stream.largest_step = lambda steps: 13  # type: ignore[method-assign]
+    stream.batch = lambda step, model=None: (asked.append(step), batch(step))[1]  # type: ignore[method-assign]
+    report = train(Decoder(config), stream, PLAN, tmp_path / "tried", "data")
+    assert asked == [13, *range(20)]
+    assert report.losses == train(Decoder(config), stream_of(corpus), PLAN, tmp_path / "not", "data").losses
+    assert report.peak_memory_bytes > 10 * 2**20
+
+    def too_large(step: int, model: object = None) -> object:
+        raise MemoryError("no room")
+
+    stream.batch = too_large  # type: ignore[method-assign, assignment]
+    with pytest.raises(MemoryError):
+        train(Decoder(config), stream, PLAN, tmp_path / "large", "data")
+    assert not (tmp_path / "large").exists()

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.architecture.decoder import Decoder
-from models.training.objectives import pretrain, summed_nll
+from models.training.objectives import next_token_sums, summed_nll
 from models.training.packing import PackedStream
 
 Corpus = tuple[NDArray[np.uint32], NDArray[np.int64]]
@@ -27,7 +27,7 @@ def test_pretrain_is_the_documents_summed_nll(model: Decoder, corpus: Corpus) ->
             expected -= chosen[targets != -100].sum().item()
             trained += int((targets != -100).sum())
     assert trained == batch.trained_tokens < batch.tokens.numel()
-    assert pretrain(model, batch).item() == pytest.approx(expected, rel=1e-5)
+    assert next_token_sums(model, batch)["loss"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def inputs(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
