@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.architecture.attention import Attention, document_mask
 from models.architecture.config import DecoderConfig
-from models.architecture.rope import rotation_table
+from models.architecture.rope import document_lengths, dynamic_rotation, rotation_table
 
 INITIAL_STD = 0.02
 
@@ -64,7 +64,8 @@ class Decoder(nn.Module):
         self.to_empty(device="cpu")
         if config.tie_embeddings:
             self.output.weight = self.tok_embeddings.weight
-        cos, sin = rotation_table(config.max_length, config.head_dim, config.rope_base)
+        table_length = config.original_max_length or config.max_length
+        cos, sin = rotation_table(table_length, config.head_dim, config.rope_base)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self._initialise(torch.Generator().manual_seed(seed))
@@ -79,6 +80,22 @@ class Decoder(nn.Module):
                 std = residual_std if name.endswith(("wo.weight", "w2.weight")) else INITIAL_STD
                 parameter.normal_(0.0, std, generator=generator)
 
+    def _rotation(self, length: int, positions: Tensor | None, document_ids: Tensor | None) -> tuple[Tensor, Tensor]:
+        cos, sin = self.get_buffer("cos"), self.get_buffer("sin")
+        if length <= len(cos):
+            if positions is None:
+                return cos[None, :length], sin[None, :length]
+            return cos[positions], sin[positions]
+        # Only with rope_scaling. transformers stretches a whole batch by its longest row; here each document has its
+        # own base, so that its logits depend neither on its row's nor on its batch's other documents.
+        if positions is None:
+            positions = torch.arange(length, device=cos.device)[None]
+            positions = positions if document_ids is None else positions.expand_as(document_ids)
+        factor, original = self.config.rope_factor, len(cos)
+        lengths = document_lengths(positions, document_ids)
+        turned = dynamic_rotation(positions, lengths, self.config.head_dim, self.config.rope_base, factor, original)
+        return turned[0].to(cos.dtype), turned[1].to(cos.dtype)
+
     def hidden_states(
         self, tokens: Tensor, positions: Tensor | None = None, document_ids: Tensor | None = None
     ) -> Tensor:
@@ -88,8 +105,7 @@ class Decoder(nn.Module):
             raise ValueError(
                 f"{length} tokens exceed the model's max_length of {self.config.max_length}; cut the sequence"
             )
-        cos, sin = self.get_buffer("cos"), self.get_buffer("sin")
-        cos, sin = (table[None, :length] if positions is None else table[positions] for table in (cos, sin))
+        cos, sin = self._rotation(length, positions, document_ids)
         cos, sin = cos[:, :, None, None], sin[:, :, None, None]
         mask = None if document_ids is None else document_mask(document_ids, cos.dtype)
         hidden = self.tok_embeddings(tokens)

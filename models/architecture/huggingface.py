@@ -4,26 +4,24 @@ InternLM2's layers compute what Llama's do; only the fused projection has to be 
 together on the way in.
 """
 
-import json
-import shutil
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.architecture.attention import fuse_qkv, unfuse_qkv
 from models.architecture.config import DecoderConfig
 from models.architecture.decoder import Decoder
-
-WEIGHTS_FILE = "model.safetensors"
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
+from models.architecture.folder import (
+    CONFIG_FILE,
+    decoder_config,
+    read_settings,
+    read_weights,
+    shared_settings,
+    special_ids,
+    write_folder,
+    write_weights,
 )
+
 PROJECTIONS = {
     "attention.wo": "self_attn.o_proj",
     "feed_forward.w1": "mlp.gate_proj",
@@ -41,31 +39,20 @@ def save_folder(model: Decoder, folder: Path, tokenizer_folder: Path | None) -> 
     absent. Weights keep the model's dtype. Raises FileNotFoundError when `tokenizer_folder` holds no tokenizer, and
     ValueError when its ids do not fit the model's vocabulary.
     """
-    special_ids = _special_ids(tokenizer_folder, model.config.vocab_size) if tokenizer_folder else {}
-    folder.mkdir(parents=True, exist_ok=True)
-    dtype = str(model.tok_embeddings.weight.dtype).removeprefix("torch.")
-    _write_json(folder / "config.json", _llama_config(model.config, dtype) | special_ids)
-    _write_json(folder / "generation_config.json", {"_from_model_config": True} | special_ids)
-    save_file(to_llama(model), folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    if tokenizer_folder:
-        for name in TOKENIZER_FILES:
-            if (tokenizer_folder / name).exists():
-                shutil.copyfile(tokenizer_folder / name, folder / name)
+    ids = special_ids(tokenizer_folder, model.config.vocab_size) if tokenizer_folder else {}
+    write_folder(folder, llama_settings(model), tokenizer_folder, ids)
+    write_weights(to_llama(model), folder)
 
 
 def load_folder(folder: Path) -> Decoder:
     """The decoder in a Llama-type folder, in the dtype of its weights, on the CPU.
 
-    Reads the folders `save_folder` writes and others with one weights file, no biases and unscaled RoPE. Raises
-    ValueError, naming the file and the setting, for a configuration this decoder does not compute.
+    Reads the folders `save_folder` writes and others without biases, whose RoPE is plain or dynamically scaled and
+    whose weights are safetensors, in one file or several. Raises ValueError, naming the file and the setting, for a
+    configuration this decoder does not compute.
     """
-    config = _decoder_config(json.loads((folder / "config.json").read_text()), folder / "config.json")
-    if not (folder / WEIGHTS_FILE).exists():
-        raise FileNotFoundError(
-            f"{folder / WEIGHTS_FILE} is missing: save the model as one safetensors file "
-            "(`save_pretrained(..., max_shard_size='100GB')`)"
-        )
-    weights = from_llama(load_file(folder / WEIGHTS_FILE), config)
+    config = decoder_config(read_settings(folder), folder / CONFIG_FILE, "llama")
+    weights = from_llama(read_weights(folder), config)
     model = Decoder(config)
     model.to(weights["tok_embeddings.weight"].dtype)
     model.load_state_dict(weights)
@@ -105,92 +92,22 @@ def from_llama(theirs: dict[str, Tensor], config: DecoderConfig) -> dict[str, Te
     return ours
 
 
-def _llama_config(config: DecoderConfig, dtype: str) -> dict[str, object]:
-    return {
+def llama_settings(model: Decoder) -> dict[str, object]:
+    """The content of config.json for this decoder as a `LlamaForCausalLM`.
+
+    Dynamic scaling is computed like ours by transformers; vLLM 0.32 computes plain RoPE for it.
+    """
+    config = model.config
+    rope: dict[str, object] = {"rope_type": "default", "rope_theta": config.rope_base}
+    if config.rope_scaling == "dynamic_ntk":
+        rope |= {"rope_type": "dynamic", "factor": config.rope_factor}
+    return shared_settings(config, str(model.tok_embeddings.weight.dtype).removeprefix("torch.")) | {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.dim,
-        "intermediate_size": config.ffn_dim,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
         "head_dim": config.head_dim,
-        "max_position_embeddings": config.max_length,
         # transformers 5 reads `rope_parameters`, earlier ones and other servers read `rope_theta`.
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_base},
-        "rope_theta": config.rope_base,
-        "rms_norm_eps": config.norm_eps,
-        "tie_word_embeddings": config.tie_embeddings,
-        "hidden_act": "silu",
+        "rope_parameters": rope,
         "attention_bias": False,
         "mlp_bias": False,
         "attention_dropout": 0.0,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "dtype": dtype,
     }
-
-
-def _decoder_config(llama: dict[str, object], path: Path) -> DecoderConfig:
-    rope = llama.get("rope_parameters") or llama.get("rope_scaling") or {}
-    if not isinstance(rope, dict):
-        raise ValueError(f"{path}: rope_parameters must be an object, not {rope!r}")
-    computed: dict[str, tuple[object, object]] = {
-        "model_type": (llama.get("model_type"), "llama"),
-        "hidden_act": (llama.get("hidden_act", "silu"), "silu"),
-        "attention_bias": (llama.get("attention_bias", False), False),
-        "mlp_bias": (llama.get("mlp_bias", False), False),
-        "rope_type": (rope.get("rope_type", rope.get("type", "default")), "default"),
-    }
-    for name, (found, expected) in computed.items():
-        if found != expected:
-            raise ValueError(f"{path}: {name} is {found!r}, but this decoder computes only {expected!r}")
-
-    def number(name: str, default: object = None) -> int:
-        value = llama.get(name, default)
-        if not isinstance(value, int):
-            raise ValueError(f"{path}: {name} must be a whole number, not {value!r}")
-        return value
-
-    heads = number("num_attention_heads")
-    config = DecoderConfig(
-        vocab_size=number("vocab_size"),
-        dim=number("hidden_size"),
-        n_layers=number("num_hidden_layers"),
-        n_heads=heads,
-        n_kv_heads=number("num_key_value_heads", heads),
-        ffn_dim=number("intermediate_size"),
-        max_length=number("max_position_embeddings"),
-        rope_base=float(str(rope.get("rope_theta", llama.get("rope_theta", 10_000.0)))),
-        norm_eps=float(str(llama.get("rms_norm_eps", 1e-6))),
-        tie_embeddings=bool(llama.get("tie_word_embeddings", False)),
-    )
-    head_dim = llama.get("head_dim") or config.head_dim
-    if head_dim != config.head_dim:
-        raise ValueError(f"{path}: head_dim is {head_dim}, but this decoder computes only hidden_size / heads")
-    return config
-
-
-def _special_ids(tokenizer_folder: Path, vocab_size: int) -> dict[str, object]:
-    if not tokenizer_folder.is_dir():
-        raise FileNotFoundError(f"{tokenizer_folder} is not a folder; pass the one the tokenizer was saved to")
-    if not any((tokenizer_folder / name).exists() for name in ("tokenizer.json", "tokenizer.model")):
-        raise FileNotFoundError(
-            f"{tokenizer_folder} holds neither tokenizer.json nor tokenizer.model; save the tokenizer there first"
-        )
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    assert tokenizer is not None, tokenizer_folder
-    if len(tokenizer) > vocab_size:
-        raise ValueError(
-            f"the tokenizer in {tokenizer_folder} has {len(tokenizer)} tokens, the model only {vocab_size}: "
-            "build the model with a vocab_size of at least the tokenizer's"
-        )
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    return {name: value for name, value in ids.items() if value is not None}
-
-
-def _write_json(path: Path, content: dict[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")

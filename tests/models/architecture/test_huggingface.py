@@ -118,7 +118,7 @@ def test_folder_of_transformers_loads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1.0}}, "rope_type is 'dynamic'"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1.0}}, "rope_type is 'yarn'"),
         ({"attention_bias": True}, "attention_bias is True"),
         ({"model_type": "qwen2"}, "model_type is 'qwen2'"),
         ({"head_dim": 16}, "head_dim is 16"),
