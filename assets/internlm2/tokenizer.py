@@ -24,10 +24,17 @@ CHAT_TOKENS = (
     "<|im_end|>",
     "<|im_start|>",
 )
+# The `generation` marks say what is trained: an assistant's content and its stop token (models/training/chat.py).
+# White space at a content's start is cut: byte-level BPE would merge it with the header's newline, and a conversation
+# would no longer begin with the tokens after which its answer was generated.
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] }}{% if message.get('name') %}{{ ' name=' + message['name'] }}{% endif %}"
-    "{{ '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{{ '\\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'].lstrip() + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'].lstrip() + '<|im_end|>' }}{% endif %}"
+    "{{ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
