@@ -7,35 +7,24 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from models.architecture.config import DecoderConfig
 from models.architecture.decoder import Decoder
 from models.architecture.huggingface import load_folder, save_folder
 
 
-@pytest.fixture
-def tokenizer_folder(tmp_path: Path) -> Path:
-    """A saved tokenizer of 97 words whose <s> is 1 and </s> is 2."""
-    from transformers import PreTrainedTokenizerFast
-
-    words = ["<unk>", "<s>", "</s>", *(f"w{index}" for index in range(94))]
-    inner = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="</s>"
-    )
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    return tmp_path / "tokenizer"
-
-
-@pytest.mark.parametrize("tie_embeddings", [False, True])
-def test_transformers_computes_the_same_logits(config: DecoderConfig, tmp_path: Path, tie_embeddings: bool) -> None:
-    """The folder loads with no remote code and gives our logits to 1e-5 in float32."""
+@pytest.mark.parametrize(
+    ("n_kv_heads", "tie_embeddings", "rope_base"),
+    [(8, False, 10_000.0), (4, False, 50_000.0), (2, False, 1_000_000.0), (4, True, 123.0), (1, True, 50_000.0)],
+)
+def test_transformers_computes_the_same_logits(
+    config: DecoderConfig, tmp_path: Path, n_kv_heads: int, tie_embeddings: bool, rope_base: float
+) -> None:
+    """The folder loads with no remote code and gives our logits to 1e-5 in float32, however queries are grouped."""
     from transformers import AutoModelForCausalLM
 
-    decoder = Decoder(replace(config, tie_embeddings=tie_embeddings, rope_base=123.0, norm_eps=1e-3), seed=1)
+    shape = replace(config, dim=64, n_heads=8, n_kv_heads=n_kv_heads, tie_embeddings=tie_embeddings)
+    decoder = Decoder(replace(shape, rope_base=rope_base, norm_eps=1e-3), seed=1)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.mul_(2.0)
@@ -49,10 +38,32 @@ def test_transformers_computes_the_same_logits(config: DecoderConfig, tmp_path: 
     assert ours.std() > 0.1
 
 
-def test_transformers_generates_our_greedy_tokens(model: Decoder, tmp_path: Path, tokenizer_folder: Path) -> None:
+@pytest.mark.parametrize("max_shard_size", ["20KB", "10MB"])
+def test_folder_in_shards_loads(tmp_path: Path, model: Decoder, max_shard_size: str) -> None:
+    """What transformers writes in several files with an index is read as from one."""
+    from transformers import AutoModelForCausalLM
+
+    save_folder(model, tmp_path / "one", None)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "one")
+    theirs.save_pretrained(tmp_path / "again", max_shard_size=max_shard_size)
+    assert (tmp_path / "again/model.safetensors.index.json").exists() == (max_shard_size == "20KB")
+    loaded = load_folder(tmp_path / "again")
+    for (name, saved), found in zip(model.named_parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(saved, found), name
+
+
+@pytest.mark.parametrize("n_kv_heads", [6, 3, 2])
+def test_transformers_generates_our_greedy_tokens(
+    config: DecoderConfig, tmp_path: Path, tokenizer_folder: Path, n_kv_heads: int
+) -> None:
     """Greedy decoding with their cache gives the tokens our logits name, and stops at the tokenizer's </s>."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    model = Decoder(replace(config, n_kv_heads=n_kv_heads), seed=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # Fresh weights give nearly equal logits, whose order rounding would decide.
+            parameter.mul_(5.0 if parameter.ndim > 1 else 1.0)
     save_folder(model, tmp_path / "checkpoint", tokenizer_folder)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint")
     tokens = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")("<s> w7 w9", return_tensors="pt")["input_ids"]

@@ -1,6 +1,7 @@
 """Low-rank adapters."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,8 +118,6 @@ def test_dropout_acts_in_training_only(model: Decoder) -> None:
 
 def test_adapters_of_another_shape_are_refused(model: Decoder, tmp_path: Path) -> None:
     """Adapters of another model are an error, not a model with some layers adapted."""
-    from dataclasses import replace
-
     save_adapters(add_lora(copy.deepcopy(model), SETTINGS), tmp_path)
     for change in ({"dim": 96}, {"n_layers": 3}, {"n_layers": 1}):
         with pytest.raises(ValueError, match="do not fit"):
