@@ -16,17 +16,17 @@ def extend_context(model: Decoder, max_length: int, rope_base: float | None = No
     copies, on the model's device and in its dtype; RoPE scaling stays as it was. Raises ValueError for lengths and
     bases no decoder has.
     """
-    return _with_config(
-        model, replace(model.config, max_length=max_length, rope_base=rope_base or model.config.rope_base)
-    )
+    base = model.config.rope_base if rope_base is None else rope_base
+    return _with_config(model, replace(model.config, max_length=max_length, rope_base=base))
 
 
 def extrapolate(model: Decoder, max_length: int, factor: float) -> Decoder:
     """A decoder with equal weights that reads up to `max_length` tokens by dynamic NTK scaling, without training.
 
     Documents within the model's own `max_length` (its original one, when it is scaled already) keep their logits.
-    The weights are copies, on the model's device and in its dtype. Raises ValueError for a shorter `max_length` or a
-    factor below 1.
+    Beyond it the rotation of every token depends on the document's whole length: keys cached at a shorter length are
+    not those of a longer one (transformers' `generate` mixes them). The weights are copies, on the model's device and
+    in its dtype. Raises ValueError for a shorter `max_length` or a factor below 1.
     """
     config = model.config
     original = config.original_max_length or config.max_length
