@@ -70,13 +70,13 @@ def train(
     with _reproducible(plan, device), listening_for_stop() as stop:
         run = Run(backend(model, plan), source, objective, plan, state_folder, device, on_step or (lambda record: None))
         saved = newest_state(state_folder, identity)
+        if saved is None or saved.state.step < plan.steps:
+            preflight(run.backend, source, objective, plan, device)
         if saved:
             run.backend.load(saved.weights(), saved.moments())
             restore_rng(saved.state.rng)
         state = saved.state if saved else TrainerState(identity, 0, 0, {}, 0.0, 0.0, [], rng_state())
         resumed_from = state.step if saved else None
-        if state.step < plan.steps:
-            preflight(run.backend, source, objective, plan, device)
         _take_steps(run, state, stop)
         run.backend.copy_to(model)
     report = TrainingReport(
