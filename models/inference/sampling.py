@@ -123,9 +123,11 @@ def _sample_rows(
 def _require_fit(decoder: Decoder, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
     if not prompts or max_new_tokens < 1:
         raise ValueError(f"{len(prompts)} prompts and {max_new_tokens} new tokens: there must be at least one of each")
+    # Beyond its rotation table a scaled decoder turns all of a document anew with every token: no cache can follow.
+    room = len(decoder.get_buffer("cos")) - max_new_tokens
     for index, prompt in enumerate(prompts):
-        if not 0 < len(prompt) <= decoder.config.max_length - max_new_tokens:
+        if not 0 < len(prompt) <= room:
             raise ValueError(
-                f"prompt {index} has {len(prompt)} tokens; with {max_new_tokens} new ones it must have 1 to "
-                f"{decoder.config.max_length - max_new_tokens} to fit the model's max_length"
+                f"prompt {index} has {len(prompt)} tokens; with {max_new_tokens} new ones it must have 1 to {room} to "
+                "fit the length the model was trained for"
             )
