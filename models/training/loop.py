@@ -63,9 +63,9 @@ def train(
     TrainingFailed when a loss or gradient is not finite or rose beyond the plan's bound, a batch has nothing to
     train, or what was done is not what was planned.
     """
-    _require_fit(model, source, plan)
+    require_fit(model, source, plan)
     starting_digest = weights_digest(model)
-    identity = _identity(model, objective, plan, data_digest, starting_digest)
+    identity = run_identity(model, objective, plan, data_digest, starting_digest)
     device = next(model.parameters()).device
     with _reproducible(plan, device), listening_for_stop() as stop:
         run = Run(backend(model, plan), source, objective, plan, state_folder, device, on_step or (lambda record: None))
@@ -160,7 +160,7 @@ def _any_process(flag: bool, run: Run) -> bool:
     return bool(asked.item())
 
 
-def _identity(
+def run_identity(
     model: nn.Module, objective: Objective, plan: TrainingPlan, data_digest: str, starting_digest: str
 ) -> dict[str, object]:
     """All that a saved state must share with a run that goes on from it."""
@@ -195,7 +195,8 @@ def _reproducible(plan: TrainingPlan, device: torch.device) -> Iterator[None]:
             deterministic_settings.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
 
 
-def _require_fit(model: nn.Module, source: Source, plan: TrainingPlan) -> None:
+def require_fit(model: nn.Module, source: Source, plan: TrainingPlan) -> None:
+    """Raises ValueError, and StreamTooShort, when the three cannot make a run."""
     planned, given = (plan.batch_rows, plan.sequence_length), source.batch_shape
     if given is not None and planned != given:
         raise ValueError(f"the plan has batches of {planned} rows and tokens, the source of {given}; make them equal")
