@@ -1,4 +1,4 @@
-"""Grouped-query attention with InternLM2's fused, interleaved projection, and masks for packed documents.
+"""Grouped-query attention with InternLM2's fused, interleaved projection.
 
 Rows of the fused weight are ordered per key/value head as `[q_1 .. q_g, k, v]` (arXiv 2403.17297, section 2.2), so
 that a tensor-parallel shard is a plain split of dimension 0.
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architecture.config import DecoderConfig
+from models.architecture.document_attention import Layout, attend
 from models.architecture.rope import rotate
 
 
@@ -64,20 +65,22 @@ class Attention(nn.Module):
         self.wqkv = nn.Linear(config.dim, rows, bias=False)
         self.wo = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """`cos` and `sin` are [B or 1, T, 1, 1, head_dim]; without a mask attention is plainly causal."""
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, layout: Layout | None) -> Tensor:
+        """`cos` and `sin` are [B or 1, T, 1, 1, head_dim]; without a layout each row is one document."""
         config = self.config
         batch, length, _ = hidden.shape
         heads = self.wqkv(hidden).view(batch, length, config.n_kv_heads, -1, config.head_dim)
         turned, value = torch.split(heads, [config.queries_per_kv + 1, 1], dim=3)
         query, key = torch.split(rotate(turned, cos, sin), [config.queries_per_kv, 1], dim=3)
-        mixed = F.scaled_dot_product_attention(
-            query.flatten(2, 3).transpose(1, 2),
-            key.squeeze(3).transpose(1, 2),
-            value.squeeze(3).transpose(1, 2),
-            attn_mask=mask,
-            is_causal=mask is None,
-            enable_gqa=config.queries_per_kv > 1,
-        )
-        projected: Tensor = self.wo(mixed.transpose(1, 2).flatten(2))
+        if layout is None:
+            mixed = F.scaled_dot_product_attention(
+                query.flatten(2, 3).transpose(1, 2),
+                key.squeeze(3).transpose(1, 2),
+                value.squeeze(3).transpose(1, 2),
+                is_causal=True,
+                enable_gqa=config.queries_per_kv > 1,
+            ).transpose(1, 2)
+        else:
+            mixed = attend(query, key.squeeze(3), value.squeeze(3), layout)
+        projected: Tensor = self.wo(mixed.reshape(batch, length, -1))
         return projected

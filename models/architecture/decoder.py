@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architecture.attention import Attention, document_mask
+from models.architecture.attention import Attention
 from models.architecture.config import DecoderConfig
+from models.architecture.document_attention import Layout, document_layout
 from models.architecture.rope import document_lengths, dynamic_rotation, rotation_table
 
 INITIAL_STD = 0.02
@@ -38,8 +39,8 @@ class Layer(nn.Module):
         self.ffn_norm = nn.RMSNorm(config.dim, config.norm_eps)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = hidden + self.attention(self.attention_norm(hidden), cos, sin, mask)
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, layout: Layout | None) -> Tensor:
+        hidden = hidden + self.attention(self.attention_norm(hidden), cos, sin, layout)
         residual: Tensor = hidden + self.feed_forward(self.ffn_norm(hidden))
         return residual
 
@@ -107,10 +108,10 @@ class Decoder(nn.Module):
             )
         cos, sin = self._rotation(length, positions, document_ids)
         cos, sin = cos[:, :, None, None], sin[:, :, None, None]
-        mask = None if document_ids is None else document_mask(document_ids, cos.dtype)
         hidden = self.tok_embeddings(tokens)
+        layout = None if document_ids is None else document_layout(document_ids, hidden.dtype)
         for layer in self.layers:
-            hidden = layer(hidden, cos, sin, mask)
+            hidden = layer(hidden, cos, sin, layout)
         normalised: Tensor = self.norm(hidden)
         return normalised
 

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.architecture.decoder import Decoder
-from models.training.objectives import LOGIT_ROWS
-from models.training.packing import IGNORED
+from models.training.cross_entropy import IGNORED, LOGIT_ROWS
 
 
 def document_bits(

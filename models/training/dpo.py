@@ -9,8 +9,9 @@ from torch import Tensor
 
 from models.architecture.decoder import Decoder
 from models.training.checkpoint import weights_digest
+from models.training.cross_entropy import IGNORED
 from models.training.objectives import Objective
-from models.training.packing import IGNORED, PackedBatch
+from models.training.packing import PackedBatch
 from models.training.pairs import count_pairs, pair_documents
 from models.training.response_scores import token_logprobs
 

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.training.best_fit import best_fit
-from models.training.packing import IGNORED, PackedBatch, StreamTooShort
+from models.training.cross_entropy import IGNORED
+from models.training.packing import PackedBatch, StreamTooShort
 
 PADDING = -1
 # Rows of 4,096 tokens are 99.8 % full with this window when lengths are ragged (log-normal, mean 400 tokens).

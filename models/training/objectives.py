@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architecture.decoder import Decoder
-from models.training.packing import IGNORED, PackedBatch
-
-# Rows of logits alive at a time: 512 was the fastest of 128 to 1,024 on a CPU for vocabularies of 2,048 and 8,192.
-LOGIT_ROWS = 512
+from models.training.cross_entropy import summed_nll
+from models.training.packing import PackedBatch
 
 
 class Batch(Protocol):
@@ -84,18 +81,3 @@ def trained_tokens(batch: PackedBatch) -> dict[str, int]:
 # The loss mask of chat examples is in the targets of the batch, so both compute the same.
 PRETRAIN = Objective("pretrain", next_token_sums, trained_tokens, {"loss": 1.0})
 SFT = Objective("sft", next_token_sums, trained_tokens, {"loss": 1.0})
-
-
-def summed_nll(hidden: Tensor, output_weight: Tensor, targets: Tensor) -> Tensor:
-    """Summed negative log-likelihood, in nats, of `targets` [N] after `hidden` [N, dim]: a float32 scalar.
-
-    In float32 the logits are never whole in memory; their gradients are computed chunk by chunk with them.
-    """
-    if hidden.dtype == torch.float32:
-        chunks = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=LOGIT_ROWS)
-        return F.linear_cross_entropy(
-            hidden, output_weight, targets, reduction="sum", ignore_index=IGNORED, options=chunks
-        )
-    # The chunked kernel answers in the dtype of its inputs: a bfloat16 sum over thousands of tokens has three digits.
-    logits = F.linear(hidden, output_weight).float()
-    return F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-IGNORED = -100
+from models.training.cross_entropy import IGNORED
 
 
 @dataclass(frozen=True)

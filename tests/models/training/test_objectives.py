@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.architecture.decoder import Decoder
-from models.training.objectives import next_token_sums, summed_nll
+from models.training.cross_entropy import summed_nll
+from models.training.objectives import next_token_sums
 from models.training.packing import PackedStream
 
 Corpus = tuple[NDArray[np.uint32], NDArray[np.int64]]
