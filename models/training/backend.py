@@ -110,7 +110,7 @@ class TorchBackend:
         self._master = model
         self._working = model if plan.dtype == "float32" else copy.deepcopy(model).to(getattr(torch, plan.dtype))
         self._optimizer = AdamW(parameter_groups(model, plan.weight_decay), betas=plan.betas, eps=plan.eps, fused=True)
-        self._trained = [p for group in self._optimizer.param_groups for p in group["params"]]
+        self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if plan.compile:
             compile_layers(self._working)
 

@@ -101,10 +101,13 @@ class DeepSpeedBackend:
             compile_layers(inner)
         wrapped = _Forward(inner)
         optimizer = AdamW(parameter_groups(inner, plan.weight_decay), lr=plan.peak_lr, betas=plan.betas, eps=plan.eps)
-        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+        engine, wrapper, _, _ = deepspeed.initialize(
             model=wrapped, optimizer=optimizer, config=deepspeed_config(plan, settings, self.world_size)
         )
-        self._adam = getattr(self._optimizer, "optimizer", self._optimizer)
+        # DeepSpeed's types name neither what the stages add nor what they always have.
+        self._engine: Any = engine
+        self._optimizer: Any = wrapper
+        self._adam: Any = getattr(wrapper, "optimizer", wrapper)
         self._whole = settings.zero_stage == 0 and plan.dtype == "float32"
         # DeepSpeed takes its float32 weights from the rounded ones.
         self._load_weights(((name, parameter.detach()) for name, parameter in model.named_parameters()))
@@ -155,7 +158,7 @@ class DeepSpeedBackend:
                 with GatheredParameters([parameter]):
                     yield name, parameter.detach().float().cpu().clone()
             else:
-                yield name, safe_get_full_fp32_param(parameter).cpu()
+                yield name, _present(safe_get_full_fp32_param(parameter)).cpu()
 
     def moments(self) -> Iterator[tuple[str, Tensor]]:
         from deepspeed.utils import safe_get_full_optimizer_state
@@ -165,8 +168,10 @@ class DeepSpeedBackend:
         trained = [(name, each) for name, each in self.model.named_parameters() if each.requires_grad]
         for name, parameter in trained:
             for key in ("exp_avg", "exp_avg_sq"):
-                whole = self._adam.state[parameter][key] if self._whole else None
-                yield f"{name}.{key}", (safe_get_full_optimizer_state(parameter, key) if whole is None else whole).cpu()
+                if self._whole:
+                    yield f"{name}.{key}", self._adam.state[parameter][key].cpu()
+                else:
+                    yield f"{name}.{key}", _present(safe_get_full_optimizer_state(parameter, key)).cpu()
             yield f"{name}.step", torch.tensor(steps)
 
     def load(self, weights: Iterable[tuple[str, Tensor]], moments: Iterable[tuple[str, Tensor]]) -> None:
@@ -221,3 +226,8 @@ class DeepSpeedBackend:
         if hasattr(self._optimizer, "_lazy_init_hp_params_optimizer_state"):
             self._optimizer._hp_optimizer_states_linked = False
             self._optimizer._lazy_init_hp_params_optimizer_state()
+
+
+def _present(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None, "DeepSpeed lost track of a parameter"
+    return tensor

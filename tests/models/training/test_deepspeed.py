@@ -54,10 +54,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One process on plain torch, in both dtypes."""
     found = {}
     for dtype in ("float32", "bfloat16"):
-        norms: list[float] = []
+        records: list[StepRecord] = []
         model = Decoder(CONFIG)
         folder = tmp_path_factory.mktemp(dtype)
-        report = train(model, stream(), replace(PLAN, dtype=dtype), folder, "data", lambda r: norms.append(r.grad_norm))
+        report = train(model, stream(), replace(PLAN, dtype=dtype), folder, "data", records.append)
+        norms = [record.grad_norm for record in records]
         found[dtype] = {"losses": report.losses, "norms": norms, "model": model}
     return found
 
