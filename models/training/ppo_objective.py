@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+import torch
 from torch import Tensor, nn
 
 from models.architecture.config import DecoderConfig
@@ -65,7 +66,8 @@ def ppo_objective(config: PPOConfig | None = None, identity: Mapping[str, object
     Loss terms: `policy` and `value` per response token, `pretrain` per trained pretrain token. Reported: `score`,
     `stopped` and `response_length` per answer, and per response token `kl_k1` and `kl_k3` of the sampling actor from
     the reference, `update_kl` (k3) of it from the actor as updated, `clip_fraction`, `entropy` in nats, and
-    `logprob_gap`, by how much the sampler and the trainer disagree.
+    `logprob_gap`, by how much the sampler and the trainer disagree; `pretrain_share` is pretrain tokens per token of
+    prompts and responses.
     """
     config = config or PPOConfig()
 
@@ -79,6 +81,7 @@ def ppo_objective(config: PPOConfig | None = None, identity: Mapping[str, object
             found["update_kl"] = kl_sums(batch.logprobs, logprobs.detach(), mask)[1]
             if batch.pretrain is not None:
                 found["pretrain"] = next_token_sums(models.actor, batch.pretrain)["loss"]
+                found["pretrain_share"] = torch.tensor(float(batch.pretrain.tokens.numel()), device=mask.device)
         return found | _reported(batch)
 
     coefficients = {"policy": 1.0, "value": config.value_coefficient, "pretrain": config.pretrain_coefficient}
@@ -90,12 +93,13 @@ def counts(batch: RolloutBatch) -> dict[str, int]:
     """What each of the objective's sums is divided by: 0 for the terms this batch has not."""
     tokens, answers = batch.response_tokens, len(batch.tokens)
     actor_tokens = tokens if batch.train_actor else 0
-    mixed_in = batch.pretrain.trained_tokens if batch.train_actor and batch.pretrain is not None else 0
+    mixed_in = batch.pretrain if batch.train_actor else None
     return (
         dict.fromkeys(("value", "kl_k1", "kl_k3", "entropy", "logprob_gap"), tokens)
         | dict.fromkeys(("policy", "clip_fraction", "update_kl"), actor_tokens)
         | dict.fromkeys(("score", "stopped", "response_length"), answers)
-        | {"pretrain": mixed_in}
+        | {"pretrain": mixed_in.trained_tokens if mixed_in else 0}
+        | {"pretrain_share": int(batch.lengths.sum()) if mixed_in else 0}
     )
 
 

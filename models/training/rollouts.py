@@ -32,9 +32,9 @@ class RolloutSource:
 
     `reward` scores answers and `reference` is the frozen policy, both in place on the device they are to use;
     `reward_identity` names the reward for the run's identity. `max_length` bounds prompt and response together
-    (default: what the reference was trained for); prompts that leave no room are listed in `dropped`. `pretrain` gives the rows mixed
-    into every update that trains the actor; its volume is to be about half of the rollouts' tokens (InternLM2,
-    section 4.2.3).
+    (default: what the reference was trained for); prompts that leave no room are listed in `dropped`. `pretrain` gives
+    the rows mixed into every update that trains the actor; its volume is to be about half of the rollouts' tokens
+    (InternLM2, section 4.2.3), which the reported `pretrain_share` tells.
     """
 
     batch_shape = None

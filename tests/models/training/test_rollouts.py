@@ -330,6 +330,7 @@ def test_metrics_at_the_first_update(models: PPOModels, corpus: Corpus) -> None:
     assert sums["score"].item() == batch.scores.sum()
     assert sums["response_length"].item() == divisors["policy"] == batch.response_tokens
     assert divisors["score"] == 4
+    assert (sums["pretrain_share"].item(), divisors["pretrain_share"]) == (2 * 32, batch.lengths.sum())
     assert objective.identity["reward"] == "count of 7"
     assert objective.identity["ppo.clip_range"] == 0.2
 
@@ -465,5 +466,19 @@ def test_counts_name_every_term(models: PPOModels, reference: Decoder) -> None:
         "clip_fraction",
         "update_kl",
         "pretrain",
+        "pretrain_share",
     }
     assert sums.keys() == {name for name, count in divisors.items() if count}
+
+
+def test_bfloat16_rolls_out_and_trains(config: DecoderConfig, corpus: Corpus, tmp_path: Path) -> None:
+    """In bfloat16 the copy that computes also samples, so that the policy of the rollouts is the one updated."""
+    models, reference = fresh(config)
+    records: list[StepRecord] = []
+    plan = replace(ROLLOUTS, critic_warmup_iterations=1)
+    source = source_of(reference.bfloat16(), plan, stream_of(corpus))
+    run(source, models, tmp_path, replace(PLAN, dtype="bfloat16", accumulation=2), records.append)
+    assert records[4].means["clip_fraction"] == 0
+    assert records[4].means["update_kl"] == pytest.approx(0, abs=1e-3)
+    assert max(record.means["logprob_gap"] for record in records) < 0.02
+    assert all(parameter.dtype == torch.float32 for parameter in models.parameters())
