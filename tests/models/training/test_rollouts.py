@@ -482,3 +482,20 @@ def test_bfloat16_rolls_out_and_trains(config: DecoderConfig, corpus: Corpus, tm
     assert records[4].means["update_kl"] == pytest.approx(0, abs=1e-3)
     assert max(record.means["logprob_gap"] for record in records) < 0.02
     assert all(parameter.dtype == torch.float32 for parameter in models.parameters())
+
+
+def test_noise_differs_between_iterations(models: PPOModels, reference: Decoder) -> None:
+    """The same weights asked the same prompt again explore anew."""
+    plan = replace(ROLLOUTS, prompts_per_iteration=1, minibatches=1, epochs=1)
+    source = RolloutSource(PROMPTS[:1], plan, count_lucky, "count of 7", reference)
+    assert source.batch(0, models).tokens.tolist() != source.batch(1, models).tokens.tolist()
+
+
+def test_pretrain_rows_begin_with_the_actors_training(models: PPOModels, reference: Decoder, corpus: Corpus) -> None:
+    """No pretrain row is spent on the warm-up: the first update of the actor reads the stream's first batch."""
+    source, stream = source_of(reference, pretrain=stream_of(corpus)), stream_of(corpus)
+    assert source.batch(0, models).pretrain is None
+    for step in (4, 5):
+        found = source.batch(step, models).pretrain
+        assert found is not None
+        assert torch.equal(found.tokens, stream.batch(step - 4).tokens)
