@@ -1,20 +1,64 @@
-"""Resources by profile: the same assets on a laptop and on GPUs."""
+"""Resources by profile: the same assets on a laptop, on GPUs of this machine, and on a cluster."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import dagster as dg
 
 from assets.core.errors import InputError
 from assets.core.home import Home
-from assets.core.resources import LakeResource, TrainerResource
+from assets.core.resources import LakeResource
 from assets.core.tracking import Tracking
+from assets.core.training import REMOTE, TrainerResource
 
-# One thread each: a second one adds a third to the speed of a model this small, a second training adds all of it.
-TRAINERS = {
-    "laptop": TrainerResource(device="cpu", dtype="float32", threads=1),
-    "gpu": TrainerResource(device="cuda", dtype="bfloat16", threads=8),
-}
+GPU: dict[str, Any] = {"device": "cuda", "dtype": "bfloat16", "threads": 8}
+
+
+def laptop() -> TrainerResource:
+    """In this process. One thread: a second one adds a third to the speed of a model this small, a second training
+    adds all of it."""
+    return TrainerResource(launcher="in_process", device="cpu", dtype="float32", threads=1)
+
+
+def gpu() -> TrainerResource:
+    """A process per GPU of this machine, as many as `ATHANOR_PROCESSES` says."""
+    return TrainerResource(launcher="subprocess", **GPU, **_divided())
+
+
+def cluster() -> TrainerResource:
+    """On Ray or Kubernetes, as `ATHANOR_LAUNCHER` says; raises InputError for every setting that is missing."""
+    launcher = os.environ.get("ATHANOR_LAUNCHER", "")
+    needed = {"ray": ["ATHANOR_RAY_ADDRESS"], "kubernetes": ["ATHANOR_IMAGE", "ATHANOR_VOLUME_CLAIM"]}
+    if launcher not in needed:
+        raise InputError(
+            f"the profile cluster needs ATHANOR_LAUNCHER, not {launcher!r}", f"set it to {' or '.join(REMOTE)}"
+        )
+    missing = [name for name in ["ATHANOR_SHARED", *needed[launcher]] if not os.environ.get(name)]
+    if missing:
+        raise InputError(
+            f"the profile cluster with {launcher} needs {', '.join(missing)}",
+            "set them: ATHANOR_SHARED is a folder that all machines see, ATHANOR_RAY_ADDRESS is http://HEAD:8265",
+        )
+    remote: dict[str, Any] = {
+        "nodes": _number("ATHANOR_NODES", 1),
+        "shared_folder": os.environ["ATHANOR_SHARED"],
+        "python": os.environ.get("ATHANOR_PYTHON", "python"),
+        "ray_address": os.environ.get("ATHANOR_RAY_ADDRESS"),
+        "ray_token": dg.EnvVar("ATHANOR_RAY_TOKEN") if os.environ.get("ATHANOR_RAY_TOKEN") else None,
+        "image": os.environ.get("ATHANOR_IMAGE"),
+        "namespace": os.environ.get("ATHANOR_NAMESPACE"),
+        "volume_claim": os.environ.get("ATHANOR_VOLUME_CLAIM"),
+        "secret": os.environ.get("ATHANOR_SECRET"),
+        "memory": os.environ.get("ATHANOR_MEMORY"),
+    }
+    return TrainerResource(launcher=launcher, **GPU, **_divided(), **remote)  # type: ignore[arg-type]
+
+
+TRAINERS: dict[str, Callable[[], TrainerResource]] = {"laptop": laptop, "gpu": gpu, "cluster": cluster}
 
 
 def current_profile() -> str:
@@ -26,10 +70,29 @@ def current_profile() -> str:
 
 
 def resources(profile: str | None = None) -> dict[str, Any]:
-    """Dagster resources of a profile; all that a run keeps lies under the home."""
+    """Dagster resources of a profile; all that a run keeps lies under the home, but for work on a shared volume."""
     home = Home.from_environment()
+    trainer = TRAINERS[profile or current_profile()]()
+    work = Path(trainer.shared_folder) / "work" if trainer.shared_folder else home.work
     return {
-        "lake": LakeResource(root=home.lake, work=str(home.work)),
+        "lake": LakeResource(root=home.lake, work=str(work)),
         "tracking": Tracking(tracking_uri=home.tracking_uri, artifacts=str(home.artifacts)),
-        "trainer": TRAINERS[profile or current_profile()],
+        "trainer": trainer,
     }
+
+
+def _divided() -> dict[str, Any]:
+    """DeepSpeed's settings, from the environment."""
+    return {
+        "backend": "deepspeed",
+        "processes": _number("ATHANOR_PROCESSES", 1),
+        "zero_stage": _number("ATHANOR_ZERO_STAGE", 1),
+        "offload_optimizer": bool(_number("ATHANOR_OFFLOAD_OPTIMIZER", 0)),
+    }
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdigit():
+        raise InputError(f"{name} is {value!r}", "set it to a whole number")
+    return int(value)

@@ -20,8 +20,7 @@ from assets.clusterclip.train import (
     SPECIALS_PER_DOCUMENT,
     generates_in_transformers,
     new_decoder,
-    packed_stream,
-    train_decoder,
+    token_stream,
     training_plan,
 )
 from assets.core.errors import InputError
@@ -29,8 +28,9 @@ from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import bar
 from assets.core.recipe import Input, recipe
-from assets.core.resources import TrainerResource
+from assets.core.resources import ComputeResource
 from assets.core.tracking import Tracking
+from assets.core.training import TrainerResource
 from assets.internlm2.tokenizer import load_tokenizer, special_ids
 
 SEEDS = dg.StaticPartitionsDefinition([str(seed) for seed in range(10)])
@@ -207,20 +207,14 @@ def train_checkpoint(
     from models.architecture.config import count_parameters
     from models.architecture.huggingface import save_folder
     from models.training.checkpoint import weights_digest
+    from models.training.objectives import PRETRAIN
     from models.training.plan import StepRecord
 
     name, shape = plan.part or "", plan.manifest.metadata
     draws = plan.read("id", "document_id", "n_tokens")
     vocabulary = load_tokenizer(tokenizer.folder)
     bos, eos = special_ids(vocabulary)
-    stream = packed_stream(
-        draws,
-        tokens.read("id", "tokens"),
-        bos=bos,
-        eos=eos,
-        sequence_length=shape["sequence_length"],
-        batch_rows=shape["batch_rows"],
-    )
+    stream = token_stream(draws, tokens.read("id", "tokens"), bos=bos, eos=eos)
     todo = training_plan(
         config, steps=shape["steps"], sequence_length=shape["sequence_length"], batch_rows=shape["batch_rows"],
         seed=int(partition), dtype=trainer.dtype, threads=trainer.threads,
@@ -253,8 +247,8 @@ def train_checkpoint(
             )
             advance(f"loss {record.loss:.3f}, {record.tokens_per_second:,.0f} tokens/s")
 
-        report = train_decoder(
-            decoder, stream, todo, device=trainer.device, state_folder=out.work,
+        report = trainer.train(
+            decoder, stream, todo, objective=PRETRAIN, state_folder=out.work,
             data_digest=plan.digest + tokens.digest, on_step=on_step,
         )  # fmt: skip
         for step, loss in enumerate(report.losses):  # what a killed process had not sent; the rest is skipped
@@ -306,7 +300,7 @@ def score_checkpoint(
     documents: Dataset,
     tokens: Dataset,
     tokenizer: Dataset,
-    trainer: TrainerResource,
+    trainer: ComputeResource,
 ) -> None:
     """Bits per byte of every held-out document and of a sample of the training documents."""
     chosen = scored_documents(clusters.read(), train_sample_per_cluster=config.train_sample_per_cluster)

@@ -16,7 +16,7 @@ from assets.core.errors import InputError
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.recipe import CHEAP, Input, recipe
 from assets.core.registry import register_champion
-from assets.core.resources import TrainerResource
+from assets.core.resources import ComputeResource
 from assets.core.tracking import Tracking
 from assets.internlm2.tokenizer import encode, load_tokenizer, special_ids
 
@@ -87,7 +87,7 @@ def champion(
     clusters: Dataset,
     documents: Dataset,
     tracking: Tracking,
-    trainer: TrainerResource,
+    trainer: ComputeResource,
     **by_name: dict[str, Dataset],
 ) -> None:
     """The best checkpoint by held-out macro bits per byte, registered; champion only if it beats the present one."""

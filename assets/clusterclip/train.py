@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,8 @@ from assets.clusterclip.config import TrainConfig
 
 if TYPE_CHECKING:
     from models.architecture.decoder import Decoder
-    from models.training.packing import PackedStream
-    from models.training.plan import StepRecord, TrainingPlan, TrainingReport
+    from models.training.data_folder import TokenStream
+    from models.training.plan import TrainingPlan
 
 SPECIALS_PER_DOCUMENT = 2
 
@@ -33,16 +32,14 @@ def flat_tokens(tokens: pl.Series, bos: int, eos: int) -> tuple[NDArray[np.uint3
     return flat, offsets
 
 
-def packed_stream(
-    plan: pl.DataFrame, tokens: pl.DataFrame, *, bos: int, eos: int, sequence_length: int, batch_rows: int
-) -> PackedStream:
+def token_stream(plan: pl.DataFrame, tokens: pl.DataFrame, *, bos: int, eos: int) -> TokenStream:
     """The stream of a plan: `plan` has document_id and n_tokens in draw order, `tokens` has id and tokens."""
-    from models.training.packing import PackedStream
+    from models.training.data_folder import TokenStream
 
     place = {document: index for index, document in enumerate(tokens["id"])}
     flat, offsets = flat_tokens(tokens["tokens"], bos, eos)
     order = np.array([place[document] for document in plan["document_id"]], dtype=np.int64)
-    return PackedStream(flat, offsets, order, sequence_length, batch_rows, used_tokens=plan["n_tokens"].to_numpy())
+    return TokenStream(flat, offsets, order, plan["n_tokens"].to_numpy())
 
 
 def training_plan(
@@ -89,25 +86,6 @@ def new_decoder(config: TrainConfig, vocab_size: int, seed: int) -> Decoder:
         ),
         seed=seed,
     )
-
-
-def train_decoder(
-    decoder: Decoder,
-    stream: PackedStream,
-    plan: TrainingPlan,
-    *,
-    device: str,
-    state_folder: Path,
-    data_digest: str,
-    on_step: Callable[[StepRecord], None],
-) -> TrainingReport:
-    """Train, or go on from the state in `state_folder`; the decoder comes back on the CPU."""
-    from models.training.loop import train
-
-    decoder.to(device)
-    report = train(decoder, stream, plan, state_folder, data_digest, on_step)
-    decoder.to("cpu")
-    return report
 
 
 def generates_in_transformers(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The lake and the trainer as Dagster resources."""
+"""The lake, and what a model computes on, as Dagster resources."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Lake(self.root, Path(self.work))
 
 
-class TrainerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """What training runs on. It counts in the fingerprint: another dtype or device gives other weights."""
+class ComputeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """What a model computes on. It counts in the fingerprint: another dtype or device gives other numbers."""
 
-    device: Literal["cpu", "cuda"] = "cpu"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where models compute.")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Of forward and backward passes.")
     threads: int = Field(1, gt=0, description="CPU threads: sums are ordered by it, so it is fixed, not detected.")
 
     def identity(self) -> dict[str, object]:

@@ -27,10 +27,13 @@ MACHINERY = (
     "assets.core.errors",
     "assets.core.home",
     "assets.core.lake",
+    "assets.core.launching",
     "assets.core.ledger",
+    "assets.core.pod",
     "assets.core.progress",
     "assets.core.recipe",
     "assets.core.resources",
+    "assets.core.step_messages",
     "assets.core.tracking",
 )
 
@@ -225,6 +228,14 @@ def code_closure(function: Callable[..., Any], root: Path = CHECKOUT) -> dict[st
     if not body.body or function.__qualname__ != function.__name__:
         raise TypeError(f"{function.__qualname__} is not defined at the top of its module: its code cannot be followed")
     return closure_of_tree(body, f"{module}.__init__" if path.name == "__init__.py" else module, root)
+
+
+def module_closure(module: str, root: Path = CHECKOUT) -> dict[str, str]:
+    """As `code_closure`, for a whole module, which is not imported. Raises ValueError when there is none."""
+    path = _module_file(module, root)
+    if path is None:
+        raise ValueError(f"no module {module} in {root}")
+    return closure_of_tree(parse(path), module, root)
 
 
 def closure_of_tree(tree: ast.Module, module: str, root: Path = CHECKOUT) -> dict[str, str]:

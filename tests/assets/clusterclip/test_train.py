@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from assets.clusterclip.train import flat_tokens, packed_stream
+from assets.clusterclip.train import flat_tokens, token_stream
 
 TOKENS = pl.DataFrame({"id": ["a", "b", "c"], "tokens": [[10, 11], [], [12, 13, 14]]})
 
@@ -20,7 +20,7 @@ def test_every_document_stands_between_special_tokens() -> None:
 def test_the_stream_follows_the_plan() -> None:
     """Draws come in order, repeated documents too, and a truncated draw gives only its first tokens."""
     plan = pl.DataFrame({"document_id": ["c", "a", "c"], "n_tokens": [2, 4, 4]})
-    stream = packed_stream(plan, TOKENS, bos=1, eos=2, sequence_length=5, batch_rows=2)
+    stream = token_stream(plan, TOKENS, bos=1, eos=2).packed(5, 2)
     batch = stream.batch(0)
     assert batch.tokens.flatten().tolist() == [1, 12, 1, 10, 11, 2, 1, 12, 13, 14]
     assert stream.steps == 1
