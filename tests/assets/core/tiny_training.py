@@ -51,9 +51,7 @@ def trained(out: DatasetWriter, config: TinyConfig, trainer: TrainerResource) ->
     )  # fmt: skip
     save_folder(decoder, out.folder, None)
     out.write(pl.DataFrame({"id": [weights_digest(decoder)], "parents": [[""]], "loss": [report.losses[-1]]}))
-    out.describe(
-        weights_digest=weights_digest(decoder), losses=report.losses, resumed_from=report.resumed_from or 0
-    )
+    out.describe(weights_digest=weights_digest(decoder), losses=report.losses, resumed_from=report.resumed_from or 0)
 
 
 def materialize(
