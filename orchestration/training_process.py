@@ -71,8 +71,9 @@ def train_and_report(path: Path) -> int:
 
             run(description, report)
         if outcome.error:
-            fault = {"kind": type(outcome.error).__name__, "message": outcome.message.removeprefix("error: ")}
-            pipes.report_custom_message({"fault": fault})
+            kinds = [kind.__name__ for kind in type(outcome.error).__mro__]
+            message = outcome.message.removeprefix("error: ")
+            pipes.report_custom_message({"fault": {"kinds": kinds, "message": message}})
     return outcome.code
 
 

@@ -36,7 +36,7 @@ class Listener:
     """Takes the payloads of a training process: a step, or the fault that ended it."""
 
     on_step: Callable[[StepRecord], None]
-    fault: Mapping[str, str] | None = None
+    fault: Mapping[str, Any] | None = None
 
     def __call__(self, payload: Mapping[str, Any]) -> None:
         from models.training.plan import StepRecord
@@ -53,8 +53,9 @@ class Listener:
         from models.training.checkpoint import ResumeRefused
         from models.training.plan import TrainingFailed, TrainingStopped
 
-        kinds = {kind.__name__: kind for kind in (ResumeRefused, TrainingFailed, TrainingStopped, ValueError)}
-        raise kinds.get(self.fault["kind"], RuntimeError)(self.fault["message"])
+        known = (ResumeRefused, TrainingFailed, TrainingStopped, ValueError, OSError)
+        fitting = [kind for kind in known if kind.__name__ in self.fault["kinds"]]
+        raise (fitting or [RuntimeError])[0](self.fault["message"])
 
 
 def train_launched(
