@@ -65,22 +65,31 @@ class Attention(nn.Module):
         self.wqkv = nn.Linear(config.dim, rows, bias=False)
         self.wo = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, layout: Layout | None) -> Tensor:
-        """`cos` and `sin` are [B or 1, T, 1, 1, head_dim]; without a layout each row is one document."""
+    def project(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries [B, T, kv_heads, queries_per_kv, head_dim], rotated keys and values.
+
+        Both of these are [B, T, kv_heads, head_dim]; `cos` and `sin` are [B or 1, T, 1, 1, head_dim].
+        """
         config = self.config
-        batch, length, _ = hidden.shape
-        heads = self.wqkv(hidden).view(batch, length, config.n_kv_heads, -1, config.head_dim)
+        heads = self.wqkv(hidden).view(*hidden.shape[:2], config.n_kv_heads, -1, config.head_dim)
         turned, value = torch.split(heads, [config.queries_per_kv + 1, 1], dim=3)
         query, key = torch.split(rotate(turned, cos, sin), [config.queries_per_kv, 1], dim=3)
-        if layout is None:
-            mixed = F.scaled_dot_product_attention(
-                query.flatten(2, 3).transpose(1, 2),
-                key.squeeze(3).transpose(1, 2),
-                value.squeeze(3).transpose(1, 2),
-                is_causal=True,
-                enable_gqa=config.queries_per_kv > 1,
-            ).transpose(1, 2)
-        else:
-            mixed = attend(query, key.squeeze(3), value.squeeze(3), layout)
-        projected: Tensor = self.wo(mixed.reshape(batch, length, -1))
+        return query, key.squeeze(3), value.squeeze(3)
+
+    def mix(self, query: Tensor, key: Tensor, value: Tensor, layout: Layout | None) -> Tensor:
+        """The values each token attends to, [B, T, dim]; without a layout each row is one document."""
+        if layout is not None:
+            return attend(query, key, value, layout).flatten(2)
+        mixed = F.scaled_dot_product_attention(
+            query.flatten(2, 3).transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            is_causal=True,
+            enable_gqa=self.config.queries_per_kv > 1,
+        )
+        return mixed.transpose(1, 2).flatten(2)
+
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, layout: Layout | None) -> Tensor:
+        """Attention from projection to projection; arguments as in `project` and `mix`."""
+        projected: Tensor = self.wo(self.mix(*self.project(hidden, cos, sin), layout))
         return projected

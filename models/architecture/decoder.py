@@ -40,7 +40,14 @@ class Layer(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, layout: Layout | None) -> Tensor:
-        hidden = hidden + self.attention(self.attention_norm(hidden), cos, sin, layout)
+        mixed = self.attention.mix(*self.before_attention(hidden, cos, sin), layout)
+        return self.after_attention(hidden, mixed)
+
+    def before_attention(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.attention.project(self.attention_norm(hidden), cos, sin)
+
+    def after_attention(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        hidden = hidden + self.attention.wo(mixed)
         residual: Tensor = hidden + self.feed_forward(self.ffn_norm(hidden))
         return residual
 
@@ -50,8 +57,11 @@ class Decoder(nn.Module):
 
     Weights are drawn from a normal distribution with standard deviation 0.02; the projections that write to the
     residual stream (`wo`, `w2`) are scaled by 1 / sqrt(2 * n_layers), so that its variance does not grow with depth
-    (our default; the paper gives none). The draw depends on `seed` alone, not on the global random state.
+    (our default; the paper gives none). The draw depends on `seed` alone, not on the global random state. `compiled`
+    tells those who compute a loss from the states whether to compile it too.
     """
+
+    compiled = False
 
     def __init__(self, config: DecoderConfig, seed: int = 0) -> None:
         super().__init__()
@@ -80,6 +90,17 @@ class Decoder(nn.Module):
             else:
                 std = residual_std if name.endswith(("wo.weight", "w2.weight")) else INITIAL_STD
                 parameter.normal_(0.0, std, generator=generator)
+
+    def compile_parts(self) -> None:
+        """Compiles what surrounds attention in every layer: one compilation serves all, since they have one shape.
+
+        Attention to packed documents has other shapes in every batch. Needs a C++ compiler on a CPU.
+        """
+        self.compiled = True
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            layer.before_attention = torch.compile(layer.before_attention)  # type: ignore[method-assign]
+            layer.after_attention = torch.compile(layer.after_attention)  # type: ignore[method-assign]
 
     def _rotation(self, length: int, positions: Tensor | None, document_ids: Tensor | None) -> tuple[Tensor, Tensor]:
         cos, sin = self.get_buffer("cos"), self.get_buffer("sin")

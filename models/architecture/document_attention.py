@@ -51,7 +51,7 @@ def document_blocks(document_ids: Tensor, dtype: torch.dtype, size: int = BLOCK)
 
 @dataclass(frozen=True)
 class Spans:
-    """Documents laid end to end: document i has places [bounds[i], bounds[i + 1]); `bounds` is int32 [documents + 1]."""
+    """Documents laid end to end: document i is at [bounds[i], bounds[i + 1]); `bounds` is int32 [documents + 1]."""
 
     bounds: Tensor
     longest: int

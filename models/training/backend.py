@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from models.architecture.decoder import Decoder
 from models.training.objectives import Batch, Objective
 from models.training.plan import TrainingPlan
 
@@ -112,7 +113,7 @@ class TorchBackend:
         self._optimizer = AdamW(parameter_groups(model, plan.weight_decay), betas=plan.betas, eps=plan.eps, fused=True)
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if plan.compile:
-            compile_layers(self._working)
+            compile_decoders(self._working)
 
     @property
     def model(self) -> nn.Module:
@@ -180,11 +181,10 @@ class TorchBackend:
                 worker.copy_(master)
 
 
-def compile_layers(model: nn.Module) -> None:
-    """Compiles every decoder layer in place: one compilation serves all, since they have one shape."""
+def compile_decoders(model: nn.Module) -> None:
     for module in model.modules():
-        if type(module).__name__ == "Layer":
-            module.compile()
+        if isinstance(module, Decoder):
+            module.compile_parts()
 
 
 @torch.no_grad()

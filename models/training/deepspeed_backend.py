@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from models.training.backend import compile_layers, means, parameter_groups, set_learning_rate, weighted
+from models.training.backend import compile_decoders, means, parameter_groups, set_learning_rate, weighted
 from models.training.objectives import Batch, Objective
 from models.training.plan import TrainingPlan
 
@@ -98,7 +98,7 @@ class DeepSpeedBackend:
             # DeepSpeed rounds the weights and leaves the rotation tables.
             buffer.data = buffer.data.to(getattr(torch, plan.dtype))
         if plan.compile:
-            compile_layers(inner)
+            compile_decoders(inner)
         wrapped = _Forward(inner)
         optimizer = AdamW(parameter_groups(inner, plan.weight_decay), lr=plan.peak_lr, betas=plan.betas, eps=plan.eps)
         engine, wrapper, _, _ = deepspeed.initialize(

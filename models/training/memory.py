@@ -1,6 +1,7 @@
 """How much memory a run needs, found out before hours are spent."""
 
 import resource
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -28,7 +29,11 @@ def peak_memory(device: torch.device) -> int:
     """The most bytes allocated on a GPU so far, or held by this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage alone: its figure goes on from the parent's across a fork.
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return (found[0] if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 
 
 def estimate_memory(model: nn.Module, plan: TrainingPlan, processes: int, zero_stage: int) -> int:

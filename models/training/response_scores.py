@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.architecture.decoder import Decoder
 from models.architecture.heads import ValueModel
-from models.training.objectives import LOGIT_ROWS
+from models.training.cross_entropy import LOGIT_ROWS
 
 
 def response_logprobs(decoder: Decoder, tokens: Tensor, mask: Tensor) -> Tensor:

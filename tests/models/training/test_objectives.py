@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.architecture.decoder import Decoder
+from models.training import cross_entropy
 from models.training.cross_entropy import summed_nll
 from models.training.objectives import next_token_sums
 from models.training.packing import PackedStream
@@ -64,3 +65,27 @@ def test_small_dtypes_sum_in_float32() -> None:
     assert found.dtype == torch.float32
     expected = F.cross_entropy(hidden.double() @ weight.double().T, targets, reduction="sum")
     assert found.item() == pytest.approx(expected.item(), rel=3e-4)
+
+
+def test_vanishing_probabilities_keep_their_loss() -> None:
+    """A target whose probability is 0 in float32 has a finite loss, and the gradient of the whole logits."""
+    hidden = torch.tensor([[200.0, 0.0], [1.0, 2.0]])
+    weight, targets = torch.eye(2).repeat(2, 1).requires_grad_(), torch.tensor([1, 0])
+    found = summed_nll(hidden, weight, targets)
+    expected = F.cross_entropy(hidden.double() @ weight.double().T, targets, reduction="sum")
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, weight)[0], torch.autograd.grad(expected, weight)[0], atol=1e-4, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_form_for_compilers_computes_the_same(dtype: torch.dtype) -> None:
+    """Probabilities and gradients of a chunk are those of the form used without a compiler."""
+    hidden, weight, _ = inputs(64)
+    logits = (hidden @ weight.T).to(dtype)
+    wanted = torch.arange(64)[:, None] * 3
+    for ours, compilers in zip(
+        cross_entropy._difference(logits, wanted), cross_entropy._fusible_difference(logits, wanted), strict=True
+    ):
+        torch.testing.assert_close(ours, compilers)
