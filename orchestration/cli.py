@@ -109,5 +109,5 @@ def main() -> None:
     except (AthanorError, RunFailed) as error:
         sys.exit(f"error: {error}")
     except ModuleNotFoundError as error:
-        extras = "cluster (Postgres), embedders (sentence-transformers) or gpu (deepspeed, vllm)"
+        extras = "cluster (Ray, Kubernetes, Postgres), embedders (sentence-transformers) or gpu (deepspeed, vllm)"
         sys.exit(f"error: {error}\n  → .venv/bin/pip install -c constraints.txt -e '.[EXTRA]', EXTRA being {extras}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import ValidationError
 
 from assets.core.errors import InputError
 from assets.core.home import Home
@@ -72,7 +73,12 @@ def current_profile() -> str:
 def resources(profile: str | None = None) -> dict[str, Any]:
     """Dagster resources of a profile; all that a run keeps lies under the home, but for work on a shared volume."""
     home = Home.from_environment()
-    trainer = TRAINERS[profile or current_profile()]()
+    name = profile or current_profile()
+    try:
+        trainer = TRAINERS[name]()
+    except ValidationError as error:
+        wrong = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+        raise InputError(f"the settings of the profile {name} do not fit: {wrong}", "correct them") from error
     work = Path(trainer.shared_folder) / "work" if trainer.shared_folder else home.work
     return {
         "lake": LakeResource(root=home.lake, work=str(work)),

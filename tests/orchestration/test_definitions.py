@@ -26,6 +26,11 @@ HEAVY = (
     "scipy",
     "matplotlib",
     "sentence_transformers",
+    "deepspeed",
+    "ray",
+    "dagster_ray",
+    "kubernetes",
+    "dagster_k8s",
 )
 
 
