@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from models.training.plan import StepRecord
 
@@ -32,9 +33,9 @@ class MetricsFile:
         unfinished.replace(self.path)
 
 
-def read_metrics(path: Path) -> list[dict[str, object]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The steps in a metrics file, none when there is no file; a line that a kill cut off is left out."""
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             found.append(json.loads(line))

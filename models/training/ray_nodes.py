@@ -3,6 +3,7 @@
 Meant as the entry point of a Ray job (`ray job submit -- python -m models.training.ray_nodes RUN.json --nodes 2`).
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -48,7 +49,7 @@ def launch(
     from ray.util.placement_group import placement_group, remove_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    ray.init(log_to_driver=True, logging_level="warning", ignore_reinit_error=True)
+    ray.init(log_to_driver=True, logging_level=logging.WARNING, ignore_reinit_error=True)
     needs = {"CPU": float(processes)} | ({"GPU": float(processes)} if gpus else {})
     group = placement_group([needs] * nodes, strategy="STRICT_SPREAD")
     try:
