@@ -189,6 +189,10 @@ class PackedExamples:
         ]
         return int(np.argmax(np.concatenate(per_step)[:steps])) if per_step else 0
 
+    def heaviest_batch(self, steps: int, model: object = None) -> PackedBatch:
+        """The batch of `largest_step`."""
+        return self.batch(self.largest_step(steps))
+
     def batch(self, step: int, model: object = None) -> PackedBatch:
         """The batch of a step, counted from 0, whatever the model. Raises StreamTooShort after the last."""
         if step < 0:

@@ -19,7 +19,7 @@ def preflight(backend: Backend, source: Source, objective: Objective, plan: Trai
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        batch = source.batch(source.largest_step(plan.steps), backend.model).to(device)
+        batch = source.heaviest_batch(plan.steps, backend.model).to(device)
         backend.accumulate(objective, share_of(batch, backend, plan.accumulation), objective.counts(batch))
         backend.discard_gradients()
     return peak_memory(device)

@@ -32,8 +32,8 @@ class Source(Protocol):
 
     `update_period` is the number of steps that share what was drawn from the weights: a trainer state is saved only
     between periods. `batch_shape` is the rows and tokens of every batch, None when they vary. `require` raises
-    ValueError when there are fewer steps. `row_ids` names the rows of a batch for a person; `largest_step` is the
-    step whose batch needs the most memory.
+    ValueError when there are fewer steps. `row_ids` names the rows of a batch for a person; `heaviest_batch`
+    needs as much memory as any batch of the run's steps.
     """
 
     @property
@@ -48,7 +48,7 @@ class Source(Protocol):
 
     def row_ids(self, batch: Any) -> list[str]: ...
 
-    def largest_step(self, steps: int) -> int: ...
+    def heaviest_batch(self, steps: int, model: Any) -> Batch: ...
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,9 @@ class PackedStream:
         drawn = [int(self._draw_order[place]) for place in batch.document_ids.unique().tolist()]
         return [self._names[index] if self._names is not None else str(index) for index in drawn]
 
-    def largest_step(self, steps: int) -> int:
-        """All batches are full and of one shape."""
-        return 0
+    def heaviest_batch(self, steps: int, model: object = None) -> PackedBatch:
+        """The first: all batches are full and of one shape."""
+        return self.batch(0)
 
     def batch(self, step: int, model: object = None) -> PackedBatch:
         """The batch of a step, counted from 0, whatever the model.

@@ -90,7 +90,7 @@ class RolloutSource:
         rows = self._held[1].select(order.chunk(self.plan.minibatches)[minibatch])
         return replace(rows, pretrain=self._pretrain_rows(step))
 
-    def heaviest_batch(self, model: PPOModels) -> RolloutBatch:
+    def heaviest_batch(self, steps: int, model: PPOModels) -> RolloutBatch:
         """An update in the shape that needs the most memory: the longest prompt, and responses that never stop."""
         rows = self.plan.prompts_per_iteration // self.plan.minibatches
         longest = max(self.prompts, key=lambda prompt: len(prompt.tokens))
@@ -123,13 +123,6 @@ class RolloutSource:
     def row_ids(self, batch: RolloutBatch) -> list[str]:
         """The ids of the batch's prompts."""
         return list(batch.ids)
-
-    def largest_step(self, steps: int) -> int:
-        """The first update of the iteration with the longest prompt, among those that train the actor if any do."""
-        iterations = range(-(-steps // self.update_period))
-        training = iterations[self.plan.critic_warmup_iterations :] or iterations
-        lengths = np.array([len(prompt.tokens) for prompt in self.prompts])
-        return self.update_period * max(training, key=lambda i: int(lengths[self._order.indices(i)].max()))
 
     @property
     def _first_actor_step(self) -> int:

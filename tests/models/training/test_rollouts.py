@@ -335,16 +335,12 @@ def test_metrics_at_the_first_update(models: PPOModels, corpus: Corpus) -> None:
     assert objective.identity["ppo.clip_range"] == 0.2
 
 
-def test_largest_step_and_heaviest_batch(models: PPOModels, reference: Decoder, corpus: Corpus) -> None:
-    """The pre-flight's step begins the actor-training iteration with the longest prompt; responses may be longer."""
-    order = PromptOrder(len(PROMPTS), 8, 3)
+def test_the_heaviest_batch_has_the_longest_prompt_and_response(
+    models: PPOModels, reference: Decoder, corpus: Corpus
+) -> None:
+    """The pre-flight's batch is as large as any of the run, though no rollout was made, and has a gradient."""
     source = source_of(reference, pretrain=stream_of(corpus))
-    longest = [max(len(PROMPTS[i].tokens) for i in order.indices(iteration)) for iteration in range(3)]
-    step = source.largest_step(12)
-    assert step % 4 == 0
-    assert longest[step // 4] == max(longest[1:])
-    assert source.largest_step(4) == 0
-    heaviest = source.heaviest_batch(models)
+    heaviest = source.heaviest_batch(12, models)
     assert heaviest.tokens.shape == (4, 6 + 10)
     objective = ppo_objective()
     means = TorchBackend(models, PLAN).accumulate(objective, heaviest.split(2), objective.counts(heaviest))
