@@ -7,9 +7,7 @@ The process of rank 0 reports every step through Dagster Pipes; Dagster forwards
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import time
 from dataclasses import asdict
@@ -18,9 +16,10 @@ from pathlib import Path
 import click
 from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
 
+from models.training.parent import end_with_parent
+
 MODULE = "orchestration.training_process"
 STEPS_BETWEEN_LINES, SECONDS_BETWEEN_LINES = 10, 5.0
-PR_SET_PDEATHSIG = 1
 
 
 @click.command(help="Train what the file RUN describes, reporting to Dagster when it started this.")
@@ -75,12 +74,6 @@ def train_and_report(path: Path) -> int:
             message = outcome.message.removeprefix("error: ")
             pipes.report_custom_message({"fault": {"kinds": kinds, "message": message}})
     return outcome.code
-
-
-def end_with_parent() -> None:
-    """Be told to end, and save, when the process that started this one is killed; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from types import FrameType
 
 import click
 
+from models.training.parent import end_with_parent
+
 # Before torch is loaded: threads that wait by spinning slow each other down as soon as another program uses a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -24,6 +26,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 def main(run: Path, dry_run: bool, hostfile: Path | None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     stop_on_interrupt()
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # of a killed torchrun nothing would be left to end this process
+        end_with_parent()
     if hostfile:
         sys.exit(show_launch(run, hostfile))
     sys.exit(tell(run) if dry_run else train_and_show(run))

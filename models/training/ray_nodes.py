@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -16,8 +17,10 @@ from typing import Any
 import click
 
 from models.training.launch import MODULE, STOP_SECONDS, torchrun_command
+from models.training.parent import end_with_parent
 
 WAIT_SECONDS = 600.0
+POLL_SECONDS = 0.2
 FAILED = 1
 
 
@@ -85,28 +88,36 @@ def _wait(tasks: list[Any]) -> int:
     """The first exit code that is not 0. When a machine fails, or the driver is told to end, the others are ended."""
     import ray
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        for task in tasks:
-            ray.cancel(task, force=False)
+    asked: list[int] = []
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    code, waiting = 0, list(tasks)
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    code, waiting, ending = 0, list(tasks), False
     try:
         while waiting:
-            (done, *_), waiting = ray.wait(waiting)
-            try:
-                ended = int(ray.get(done))
-            except ray.exceptions.RayError as error:
-                print(f"error: a machine was lost: {str(error).splitlines()[0]}", file=sys.stderr)
-                ended = FAILED
-            if ended and not code:
-                code = ended
+            done, waiting = ray.wait(waiting, timeout=POLL_SECONDS)
+            for task in done:
+                code = code or _exit_code(task)
+            if waiting and (asked or code) and not ending:
+                ending = True
                 for task in waiting:
                     ray.cancel(task, force=False)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return code
+
+
+def _exit_code(task: Any) -> int:
+    import ray
+
+    try:
+        return int(ray.get(task))
+    except ray.exceptions.RayError as error:
+        print(f"error: a machine was lost: {str(error).splitlines()[0]}", file=sys.stderr)
+        return FAILED
 
 
 def _meeting_place() -> tuple[str, int]:
@@ -121,10 +132,13 @@ def _meeting_place() -> tuple[str, int]:
 
 
 def _run(command: list[str], variables: dict[str, str], folder: str) -> int:
-    """One machine's torchrun; Ray cancels a task by a KeyboardInterrupt in it, which is passed on as SIGTERM."""
-    process = subprocess.Popen(command, env=os.environ | variables, cwd=folder)
+    """One machine's torchrun. Ray cancels a task by a KeyboardInterrupt in it, which is passed on as SIGTERM."""
+    process = subprocess.Popen(command, env=os.environ | variables, cwd=folder, preexec_fn=end_with_parent)
     try:
-        return process.wait()
+        # Ray's interrupt reaches running Python only, and no wait in the system.
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+        return process.returncode
     except KeyboardInterrupt:
         process.terminate()
         return process.wait(STOP_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,13 +158,7 @@ def test_without_dagster_it_trains_alone(instance: dg.DagsterInstance, tmp_path:
     from models.training.run import read_report
     from models.training.run_description import read_description, write_description
 
-    trainer = TrainerResource(launcher="subprocess")
-    kept: list[Path] = []
-
-    def keep(path: Path) -> None:
-        kept.append(path)
-
-    described = launched_description(instance, tmp_path, trainer, keep)
+    described = launched_description(instance, tmp_path, TrainerResource(launcher="subprocess"))
     alone = described.with_name("alone.json")
     changed = {"output": tmp_path / "output", "state": tmp_path / "state"}
     write_description(read_description(described).model_copy(update=changed), alone)
@@ -174,10 +169,8 @@ def test_without_dagster_it_trains_alone(instance: dg.DagsterInstance, tmp_path:
     assert read_report(tmp_path / "output").steps == 12
 
 
-def launched_description(instance: dg.DagsterInstance, folder: Path, trainer: TrainerResource, keep: Any) -> Path:
+def launched_description(instance: dg.DagsterInstance, folder: Path, trainer: TrainerResource) -> Path:
     """The folder that a launch writes, copied before it is published and removed."""
-    import shutil
-
     from assets.core import launching
 
     kept = folder / "kept"
@@ -226,3 +219,34 @@ def test_on_ray(instance: dg.DagsterInstance, tmp_path: Path, ray_cluster: str, 
     assert (there["weights_digest"] == here["weights_digest"]) == (nodes == 1)
     assert [step for step, _ in tiny_training.RECORDS] == list(range(12))
     assert any(line.startswith("step 1 of 12: loss") for line in log_lines(instance, result))
+
+
+@pytest.mark.timeout(600)
+def test_a_stopped_ray_job_saves(instance: dg.DagsterInstance, tmp_path: Path, ray_cluster: str) -> None:
+    """Stopping the job reaches the processes on both machines; they save, and none is left behind."""
+    from ray.job_submission import JobSubmissionClient
+
+    from models.training.metrics_file import read_metrics
+
+    path = launched_description(instance, tmp_path, TrainerResource(launcher="subprocess"))
+    content = json.loads(path.read_text()) | {"state": "state", "output": "output"}
+    content["plan"] |= {"steps": 450, "checkpoint_every": 449}
+    path.write_text(json.dumps(content))
+    client = JobSubmissionClient(ray_cluster)
+    job = client.submit_job(
+        entrypoint=f"{sys.executable} -m models.training.ray_nodes {path} --nodes 2",
+        runtime_env={"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}},
+    )
+    deadline = time.monotonic() + 240
+    while len(read_metrics(path.parent / "state" / "metrics.jsonl")) < 5:
+        assert not client.get_job_status(job).is_terminal(), client.get_job_logs(job)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    client.stop_job(job)
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(0.1)
+    (saved,) = (path.parent / "state").glob("step-*")
+    assert 5 <= int(saved.name.removeprefix("step-")) < 449
+    running = [each for each in psutil.process_iter(["cmdline"]) if str(path) in (each.info["cmdline"] or [])]
+    _, alive = psutil.wait_procs(running, timeout=30)
+    assert not alive
