@@ -191,6 +191,8 @@ def compile_decoders(model: nn.Module) -> None:
 def _move_gradients(source: nn.Module, target: nn.Module) -> None:
     for worker, master in zip(source.parameters(), target.parameters(), strict=True):
         if worker.grad is not None:
-            gradient = worker.grad.to(master.dtype)
-            master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+            if master.grad is None:
+                master.grad = worker.grad.to(master.dtype)
+            else:
+                master.grad.add_(worker.grad)
             worker.grad = None

@@ -95,7 +95,8 @@ def train_peer(folder: Path, setting: dict[str, Any]) -> tuple[list[float], list
 
     arguments: dict[str, Any] = {
         "output_dir": tempfile.mkdtemp(), "use_cpu": True, "max_steps": setting["steps"],
-        "per_device_train_batch_size": rows, "max_grad_norm": SHARED["clip_norm"], "bf16": setting["dtype"] == "autocast", "torch_compile": setting["compile"],
+        "per_device_train_batch_size": rows, "max_grad_norm": SHARED["clip_norm"],
+        "bf16": setting["dtype"] == "autocast", "torch_compile": setting["compile"],
         "logging_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True, "seed": 0,
     }  # fmt: skip
 
