@@ -14,7 +14,7 @@ from assets.core.errors import InputError
 from assets.core.home import Home
 from assets.core.resources import LakeResource
 from assets.core.tracking import Tracking
-from assets.core.training import REMOTE, TrainerResource
+from assets.core.trainer import REMOTE, TrainerResource
 
 GPU: dict[str, Any] = {"device": "cuda", "dtype": "bfloat16", "threads": 8}
 

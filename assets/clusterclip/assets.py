@@ -30,7 +30,8 @@ from assets.core.progress import bar
 from assets.core.recipe import Input, recipe
 from assets.core.resources import ComputeResource
 from assets.core.tracking import Tracking
-from assets.core.training import TrainerResource
+from assets.core.trainer import TrainerResource
+from assets.core.training import train_model
 from assets.internlm2.tokenizer import load_tokenizer, special_ids
 
 SEEDS = dg.StaticPartitionsDefinition([str(seed) for seed in range(10)])
@@ -247,8 +248,8 @@ def train_checkpoint(
             )
             advance(f"loss {record.loss:.3f}, {record.tokens_per_second:,.0f} tokens/s")
 
-        report = trainer.train(
-            decoder, stream, todo, objective=PRETRAIN, state_folder=out.work,
+        report = train_model(
+            trainer, decoder, stream, todo, objective=PRETRAIN, state_folder=out.work,
             data_digest=plan.digest + tokens.digest, on_step=on_step,
         )  # fmt: skip
         for step, loss in enumerate(report.losses):  # what a killed process had not sent; the rest is skipped

@@ -21,7 +21,7 @@ from assets.core.step_messages import StepMessages
 if TYPE_CHECKING:
     from torch import nn
 
-    from assets.core.training import TrainerResource
+    from assets.core.trainer import TrainerResource
     from models.training.data_folder import TokenStream
     from models.training.examples import Examples
     from models.training.objectives import Objective
@@ -71,7 +71,7 @@ def train_launched(
     epochs: int,
     tokenizer_folder: Path | None,
 ) -> TrainingReport:
-    """As `TrainerResource.train`, in the context of the asset that is being materialized."""
+    """As `assets.core.training.train_model`, in the context of the asset that is being materialized."""
     from models.architecture.huggingface import load_folder
     from models.architecture.reward_folder import load_reward_folder
     from models.training.run import read_report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assets.core.training import TrainerResource
+    from assets.core.trainer import TrainerResource
 
 # Between the request to end and the kill the last state has to reach the disk.
 GRACE_SECONDS = 600

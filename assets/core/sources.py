@@ -35,6 +35,7 @@ MACHINERY = (
     "assets.core.resources",
     "assets.core.step_messages",
     "assets.core.tracking",
+    "assets.core.trainer",
 )
 
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from assets.core.home import CHECKOUT
-from assets.core.training import TrainerResource
+from assets.core.trainer import TrainerResource
 from tests.assets.core import tiny_training
 from tests.assets.core.tiny_training import facts, materialize
 
@@ -129,7 +129,7 @@ def test_a_fault_is_what_it_is_in_process(instance: dg.DagsterInstance, tmp_path
 def test_a_process_whose_dagster_was_killed_saves_and_ends(tmp_path: Path) -> None:
     """It does not go on in secret, on a GPU that the next run wants and in that run's state folder."""
     code = (
-        "import dagster as dg; from assets.core.training import TrainerResource;"
+        "import dagster as dg; from assets.core.trainer import TrainerResource;"
         "from tests.assets.core.tiny_training import materialize\n"
         "with dg.DagsterInstance.ephemeral() as instance:\n"
         f"    materialize(TrainerResource(launcher='subprocess'), {str(tmp_path)!r}, instance, steps=400)\n"

@@ -8,7 +8,8 @@ import polars as pl
 
 from assets.core.lake import DatasetWriter
 from assets.core.recipe import recipe
-from assets.core.training import TrainerResource
+from assets.core.trainer import TrainerResource
+from assets.core.training import train_model
 
 
 class TinyConfig(dg.Config):
@@ -45,8 +46,8 @@ def trained(out: DatasetWriter, config: TinyConfig, trainer: TrainerResource) ->
         DecoderConfig(vocab_size=97, dim=32, n_layers=1, n_heads=4, n_kv_heads=2, ffn_dim=48, max_length=64), seed=1
     )
     RECORDS.clear()
-    report = trainer.train(
-        decoder, stream, plan, objective=PRETRAIN, state_folder=out.work, data_digest="toy",
+    report = train_model(
+        trainer, decoder, stream, plan, objective=PRETRAIN, state_folder=out.work, data_digest="toy",
         on_step=lambda record: RECORDS.append((record.step, record.loss)),
     )  # fmt: skip
     save_folder(decoder, out.folder, None)
