@@ -250,3 +250,45 @@ def test_a_stopped_ray_job_saves(instance: dg.DagsterInstance, tmp_path: Path, r
     running = [each for each in psutil.process_iter(["cmdline"]) if str(path) in (each.info["cmdline"] or [])]
     _, alive = psutil.wait_procs(running, timeout=30)
     assert not alive
+
+
+class OnePod:
+    """What PipesK8sClient asks of a cluster, with the pod's container as a process of this machine."""
+
+    def __init__(self) -> None:
+        self.core_api = self
+        self.pod: Any = None
+        self.deleted: list[str] = []
+
+    def create_namespaced_pod(self, namespace: str, pod: Any) -> None:
+        self.pod = pod
+        container = pod.spec.containers[0]
+        variables = {variable.name: variable.value for variable in container.env if variable.name != "HOME"}
+        self.process = subprocess.Popen(container.command, env=os.environ | variables, cwd=CHECKOUT)
+
+    def wait_for_pod(self, *arguments: Any, **options: Any) -> None:
+        if self.process.wait():
+            raise RuntimeError("the pod failed")
+
+    def delete_namespaced_pod(self, name: str, namespace: str) -> None:
+        self.deleted.append(name)
+
+
+def test_on_kubernetes_but_for_the_cluster(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command and variables of the pod train and report through the shared folder, bit-equal; it is removed."""
+    pipes = pytest.importorskip("dagster_k8s.pipes", reason="dagster-k8s is not installed: pip install -e '.[dev]'")
+    cluster = OnePod()
+    monkeypatch.setattr(pipes.PipesK8sClient, "_load_k8s_config", lambda self: None)
+    monkeypatch.setattr(pipes.DagsterKubernetesClient, "production_client", lambda: cluster)
+    trainer = TrainerResource(
+        launcher="kubernetes", image="athanor:1", volume_claim="lake", namespace="training", python=sys.executable,
+        shared_folder=str(tmp_path),
+    )  # fmt: skip
+    result = materialize(trainer, str(tmp_path / "pod"), instance)
+    materialize(TrainerResource(), str(tmp_path / "here"), instance)
+    assert facts(str(tmp_path / "pod"))["weights_digest"] == facts(str(tmp_path / "here"))["weights_digest"]
+    assert any(line.startswith("step 1 of 12: loss") for line in log_lines(instance, result))
+    assert cluster.pod.spec.containers[0].image == "athanor:1"
+    assert cluster.deleted == [cluster.pod.metadata.name]
