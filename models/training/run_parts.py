@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from models.architecture.decoder import Decoder
-from models.architecture.folder import TOKENIZER_FILES, read_settings
+from models.architecture.folder import TOKENIZER_FILES, read_settings, special_ids
 from models.architecture.heads import RewardModel
 from models.architecture.huggingface import load_folder, save_folder
 from models.architecture.reward_folder import load_reward_folder, save_reward_folder
@@ -23,6 +23,7 @@ from models.training.reward import reward_objective
 from models.training.run_description import DeepSpeed, Dpo, Pretrain, Reward, RunDescription, RunRefused, Sft
 
 REWARD_TYPE = "LlamaForSequenceClassification"
+REPORT_FILE = "report.json"
 
 
 def load_model(description: RunDescription) -> nn.Module:
@@ -112,17 +113,12 @@ def save_output(description: RunDescription, model: nn.Module, report: str) -> N
     unfinished.rename(target)
 
 
-REPORT_FILE = "report.json"
-
-
 def require_output(description: RunDescription) -> None:
     """Raises RunRefused when writing the output would lose something, or could not succeed."""
     target, settings = description.output, description.objective
     if target.exists() and any(target.iterdir()) and not (target / REPORT_FILE).exists():
         raise RunRefused(f"{target} exists and is not of a training (no {REPORT_FILE}); name another output folder")
     if isinstance(settings, Reward):
-        from models.architecture.folder import special_ids
-
         tokenizer = tokenizer_folder(description.model)
         pad = settings.pad_id
         if pad is None and tokenizer:
