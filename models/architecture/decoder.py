@@ -57,11 +57,8 @@ class Decoder(nn.Module):
 
     Weights are drawn from a normal distribution with standard deviation 0.02; the projections that write to the
     residual stream (`wo`, `w2`) are scaled by 1 / sqrt(2 * n_layers), so that its variance does not grow with depth
-    (our default; the paper gives none). The draw depends on `seed` alone, not on the global random state. `compiled`
-    tells those who compute a loss from the states whether to compile it too.
+    (our default; the paper gives none). The draw depends on `seed` alone, not on the global random state.
     """
-
-    compiled = False
 
     def __init__(self, config: DecoderConfig, seed: int = 0) -> None:
         super().__init__()
@@ -96,7 +93,6 @@ class Decoder(nn.Module):
 
         Attention to packed documents has other shapes in every batch. Needs a C++ compiler on a CPU.
         """
-        self.compiled = True
         for layer in self.layers:
             assert isinstance(layer, Layer)
             layer.before_attention = torch.compile(layer.before_attention)  # type: ignore[method-assign]

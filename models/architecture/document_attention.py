@@ -117,5 +117,5 @@ def _attend_block(query: Tensor, key: Tensor, value: Tensor, block: Block) -> Te
         return mixed.view(asked.shape)
     # Query heads of one key head are rows of one matrix: keys are read once for all of them.
     scores = torch.matmul(asked.flatten(2, 3), keys.transpose(-1, -2))
-    weights = (scores.view(*asked.shape[:-1], -1) + block.mask).softmax(dim=-1)
+    weights = scores.view(*asked.shape[:-1], -1).add_(block.mask).softmax(dim=-1)
     return torch.matmul(weights.view(scores.shape), values).view(asked.shape)

@@ -71,7 +71,7 @@ class Objective:
 def next_token_sums(model: Decoder, batch: PackedBatch) -> dict[str, Tensor]:
     """`loss`: summed negative log-likelihood, in nats, of the batch's targets that are not -100."""
     hidden = model.hidden_states(batch.tokens, batch.positions, batch.document_ids)
-    return {"loss": summed_nll(hidden.flatten(0, 1), model.output.weight, batch.targets.flatten(), model.compiled)}
+    return {"loss": summed_nll(hidden.flatten(0, 1), model.output.weight, batch.targets.flatten())}
 
 
 def trained_tokens(batch: PackedBatch) -> dict[str, int]:

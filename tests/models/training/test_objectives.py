@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from models.architecture.decoder import Decoder
-from models.training import cross_entropy
 from models.training.cross_entropy import summed_nll
 from models.training.objectives import next_token_sums
 from models.training.packing import PackedStream
@@ -77,15 +76,3 @@ def test_vanishing_probabilities_keep_their_loss() -> None:
     torch.testing.assert_close(
         torch.autograd.grad(found, weight)[0], torch.autograd.grad(expected, weight)[0], atol=1e-4, rtol=1e-5
     )
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_form_for_compilers_computes_the_same(dtype: torch.dtype) -> None:
-    """Probabilities and gradients of a chunk are those of the form used without a compiler."""
-    hidden, weight, _ = inputs(64)
-    logits = (hidden @ weight.T).to(dtype)
-    wanted = torch.arange(64)[:, None] * 3
-    for ours, compilers in zip(
-        cross_entropy._difference(logits, wanted), cross_entropy._fusible_difference(logits, wanted), strict=True
-    ):
-        torch.testing.assert_close(ours, compilers)
