@@ -72,7 +72,7 @@ def test_masks_grow_with_the_documents_not_with_the_row() -> None:
     for length in (512, 2048):
         ids = torch.arange(length)[None] // 60
         sizes[length] = sum(block.mask.numel() for block in document_blocks(ids, torch.float32))
-    assert sizes[2048] <= 4.2 * sizes[512]
+    assert sizes[2048] <= 4.5 * sizes[512]
     assert sizes[2048] < 2048**2 / 8
 
 
