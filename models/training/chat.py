@@ -104,15 +104,34 @@ def reward_pair(
     return chosen_document, rejected_document
 
 
+def system_turn(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    """The tokens a system message puts in front of a conversation, behind its `bos` token.
+
+    Raises Refused, and ValueError for a template that puts them elsewhere.
+    """
+    question = {"role": "user", "content": "?"}
+    plain, whole = (generation_prompt(tokenizer, messages) for messages in (
+        [question], [{"role": "system", "content": text}, question]
+    ))  # fmt: skip
+    bos = plain[:1] if plain[0] == tokenizer.bos_token_id else []
+    rest = plain[len(bos) :]
+    if whole[: len(bos)] != bos or whole[-len(rest) :] != rest:
+        raise ValueError("the chat template changes a conversation that follows a system message")
+    return whole[len(bos) : -len(rest)]
+
+
+def stop_token_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The id of the token that ends an answer: the last that is trained."""
+    return _answer_end(tokenizer)[0]
+
+
 def reward_closing(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """What follows an answer's stop token in a reward model's document, up to and with `<|reward|>`.
 
     A sampled answer is scored on `generation_prompt(...) + its tokens + reward_closing(...)`: as it was sampled, not
     tokenized again.
     """
-    tokens, trained = render(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
-    stop = max(place for place, mark in enumerate(trained) if mark)
-    return [*tokens[stop + 1 :], reward_token_id(tokenizer)]
+    return [*_answer_end(tokenizer)[1], reward_token_id(tokenizer)]
 
 
 def reward_token_id(tokenizer: PreTrainedTokenizerFast) -> int:
@@ -156,6 +175,13 @@ def _apply(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], *, a
     )
     assert isinstance(found, BatchEncoding)
     return found
+
+
+def _answer_end(tokenizer: PreTrainedTokenizerFast) -> tuple[int, list[int]]:
+    """An answer's stop token, and what follows it."""
+    tokens, trained = render(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
+    stop = max(place for place, mark in enumerate(trained) if mark)
+    return tokens[stop], tokens[stop + 1 :]
 
 
 def _answered(

@@ -8,6 +8,7 @@ unfinished.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.training.examples import Examples
 from models.training.packing import PackedStream
+from models.training.prompts import Prompt
 
 DATA_FILE, IDS_FILE = "data.json", "ids.json"
 
@@ -74,12 +76,37 @@ def load_stream(folder: Path) -> TokenStream:
     return TokenStream(arrays["tokens"], arrays["offsets"], arrays["draw_order"], arrays.get("used_tokens"), names)
 
 
+def save_prompts(folder: Path, prompts: Sequence[Prompt]) -> None:
+    """Writes the prompts into `folder`. Raises DataFolderError when it holds data already."""
+    names = sorted({prompt.domain for prompt in prompts})
+    arrays = {
+        "tokens": np.array([token for prompt in prompts for token in prompt.tokens], dtype=np.uint32),
+        "offsets": np.cumsum([0, *(len(prompt.tokens) for prompt in prompts)], dtype=np.int64),
+        "domains": np.array([names.index(prompt.domain) for prompt in prompts], dtype=np.uint32),
+    }
+    _save(folder, "prompts", arrays, [prompt.id for prompt in prompts], {"domain_names": names})
+
+
+def load_prompts(folder: Path) -> list[Prompt]:
+    """The prompts in a folder of `save_prompts`, in memory. Raises DataFolderError."""
+    arrays, ids, settings = _load(folder, "prompts", ("tokens", "offsets", "domains"))
+    tokens, names = arrays["tokens"].tolist(), settings.get("domain_names")
+    starts, domains = arrays["offsets"].tolist(), arrays["domains"].tolist()
+    fits = ids is not None and isinstance(names, list) and all(domain < len(names) for domain in domains)
+    if not fits or len(starts) != len(domains) + 1 or len(ids or []) != len(domains) or starts[-1] != len(tokens):
+        raise DataFolderError(f"{folder} is not of one piece: ids, offsets and domains differ; build the data again")
+    return [
+        Prompt(name, tuple(tokens[begin:end]), names[domain])  # type: ignore[index]
+        for name, (begin, end), domain in zip(ids or [], pairwise(starts), domains, strict=True)
+    ]
+
+
 def _save(
     folder: Path,
     kind: str,
     arrays: Mapping[str, NDArray[np.generic]],
     ids: Sequence[str] | None,
-    settings: Mapping[str, int],
+    settings: Mapping[str, object],
 ) -> None:
     # A process may have the old arrays mapped: writing into them would change its data under its feet.
     if (folder / DATA_FILE).exists():

@@ -12,26 +12,32 @@ from torch import nn
 from models.training.checkpoint import newest_state, weights_digest
 from models.training.loop import require_fit, run_identity, train
 from models.training.memory import estimate_memory
-from models.training.metrics_file import METRICS_FILE, MetricsFile
+from models.training.metrics_file import METRICS_FILE, MetricsFile, read_metrics
 from models.training.objectives import Objective, Source
 from models.training.plan import StepRecord, TrainingReport
 from models.training.processes import device_of, from_first, is_first, only_writer, process_group, world_size
-from models.training.run_description import DeepSpeed, RunDescription, RunRefused
+from models.training.rollouts import RolloutSource
+from models.training.run_description import DeepSpeed, Ppo, RunDescription, RunRefused
 from models.training.run_parts import (
     REPORT_FILE,
-    data_digest,
     load_model,
     load_source,
     make_backend,
     make_objective,
     require_output,
+    run_digest,
     save_output,
 )
+from models.training.run_ppo import ppo_parts
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a run is going to do. `memory_bytes` is an estimate per process; `resumes_from` is a step, or None."""
+    """What a run is going to do.
+
+    `tokens` is a bound from above for rollouts, whose lengths are not known before. `memory_bytes` is an estimate per
+    process, frozen models apart; `resumes_from` is a step, or None.
+    """
 
     steps: int
     tokens: int
@@ -54,7 +60,7 @@ def run(description: RunDescription, on_step: Callable[[StepRecord], None] | Non
         only_writer(description.state) if is_first() else nullcontext(),
     ):
         model, source, objective = _prepare(description)
-        digest = str(from_first(data_digest(description.data) if is_first() else ""))
+        digest = str(from_first(run_digest(description) if is_first() else ""))
         metrics = MetricsFile(description.state / METRICS_FILE)
 
         def note(record: StepRecord) -> None:
@@ -65,7 +71,15 @@ def run(description: RunDescription, on_step: Callable[[StepRecord], None] | Non
         backend = make_backend(description)
         report = train(model.to(device), source, description.plan, description.state, digest, note, objective, backend)
         if is_first():
-            about = {"data_digest": digest, "weights_digest": weights_digest(model), "processes": world_size()}
+            lines = read_metrics(metrics.path)
+            about = {
+                "data_digest": digest,
+                "weights_digest": weights_digest(model),
+                "processes": world_size(),
+                "last_means": lines[-1]["means"] if lines else {},
+            }
+            if isinstance(source, RolloutSource):
+                about["dropped_prompts"] = {each.id: each.reason for each in source.dropped}
             save_output(description, model.cpu(), json.dumps(asdict(report) | about, indent=1))
     return report
 
@@ -76,11 +90,11 @@ def check(description: RunDescription) -> RunFacts:
     model, source, objective = _prepare(description)
     plan, processes = description.plan, world_size()
     require_fit(model, source, plan)
-    identity = run_identity(model, objective, plan, data_digest(description.data), weights_digest(model))
+    identity = run_identity(model, objective, plan, run_digest(description), weights_digest(model))
     saved = newest_state(description.state, identity)
     return RunFacts(
         steps=plan.steps,
-        tokens=plan.tokens,
+        tokens=plan.tokens if source.batch_shape else plan.steps * source.heaviest_batch(plan.steps, model).n_tokens,
         parameters=sum(each.numel() for each in model.parameters()),
         trained_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
         processes=processes,
@@ -110,6 +124,8 @@ def _prepare(description: RunDescription) -> tuple[nn.Module, Source, Objective]
     # What is drawn while the model is built must not depend on what ran before in this process.
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
+        if isinstance(description.objective, Ppo):
+            return ppo_parts(description)
         model = load_model(description)
     return model, load_source(description), make_objective(description, model)
 

@@ -8,9 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from models.training.experience import RolloutPlan
 from models.training.plan import TrainingPlan
+from models.training.ppo_objective import PPOConfig
 
 if TYPE_CHECKING:
     from models.training.deepspeed_backend import DeepSpeedSettings
@@ -18,6 +20,20 @@ if TYPE_CHECKING:
 
 class RunRefused(ValueError):
     """A run cannot start as it is described; the message names the field or file and the remedy."""
+
+
+def _known_fields(kind: type, called: str, **defaults: object) -> BeforeValidator:
+    # pydantic passes over what a plain dataclass does not know: a misspelt field would be its default.
+    known = [field.name for field in fields(kind)]
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if unknown := sorted(value.keys() - set(known)):
+            raise ValueError(f"{called} has no {unknown[0]!r}, but {', '.join(known)}")
+        return defaults | value
+
+    return BeforeValidator(check)
 
 
 class _Described(BaseModel):
@@ -54,7 +70,44 @@ class Dpo(_Described):
     reference: Path | None = Field(None, description="Hugging Face folder of the reference; None: the start model.")
 
 
-ObjectiveSettings = Annotated[Pretrain | Sft | Reward | Dpo, Field(discriminator="name")]
+class PretrainRows(_Described):
+    """Rows of a token stream that join every update of a PPO actor."""
+
+    data: Path = Field(description="Folder of `save_stream`.")
+    rows: int = Field(ge=1, description="Rows of plan.sequence_length tokens per update; the paper has about half.")
+
+
+class Ppo(_Described):
+    """Proximal policy optimization against a reward model; every process repeats all rollouts."""
+
+    name: Literal["ppo"] = Field("ppo", description="The objective's name.")
+    reward: Path = Field(
+        description="Folder of a reward model with the tokenizer of `model`; frozen, it computes in the plan's dtype."
+    )
+    critic: Literal["reward", "model"] = Field(
+        "reward", description="Whose decoder the critic starts from: the reward model's, or the starting model's."
+    )
+    critic_scale: float = Field(5.0, gt=0, description="The critic's learning rate over the actor's.")
+    system_prompts: dict[str, str | tuple[int, ...]] = Field(
+        {"": ()},
+        min_length=1,
+        description="By domain what only the reward model reads first: a system message's text, or token ids of it.",
+    )
+    rollouts: Annotated[RolloutPlan, _known_fields(RolloutPlan, "a rollout plan", stop_ids=())] = Field(
+        description="The fields of `models.training.experience.RolloutPlan`; without stop_ids the chat template's. "
+        "Every process samples the same answers and trains on its share of them."
+    )
+    loss: Annotated[PPOConfig, _known_fields(PPOConfig, "a PPO loss")] = Field(
+        PPOConfig(), description="The fields of `models.training.ppo_objective.PPOConfig`."
+    )
+    pretrain: PretrainRows | None = Field(None, description="Next-token rows mixed into the actor's updates.")
+    closing: tuple[int, ...] | None = Field(
+        None, description="Token ids after an answer, the reward token the last; None: the chat template's."
+    )
+    bos: int | None = Field(None, description="Token in front of prompts; None: the tokenizer's if `closing` is too.")
+
+
+ObjectiveSettings = Annotated[Pretrain | Sft | Reward | Dpo | Ppo, Field(discriminator="name")]
 
 
 class Torch(_Described):
@@ -88,23 +141,25 @@ class RunDescription(_Described):
     """All that a training process needs to know."""
 
     model: Path = Field(description="Hugging Face folder with the starting weights; its tokenizer goes to the output.")
-    data: Path = Field(description="Folder of `save_stream` (pretrain) or `save_examples` (sft, reward, dpo).")
+    data: Path = Field(
+        description="Folder of `save_stream` (pretrain), `save_examples` (sft, reward, dpo) or `save_prompts` (ppo)."
+    )
     objective: ObjectiveSettings = Field(Pretrain(), description="What is trained for, with its options.")
-    plan: TrainingPlan = Field(description="The fields of `models.training.plan.TrainingPlan`.")
+    plan: Annotated[TrainingPlan, _known_fields(TrainingPlan, "a plan")] = Field(
+        description="The fields of `models.training.plan.TrainingPlan`."
+    )
     epochs: int = Field(1, ge=1, description="Passes over examples; a stream has its passes in its own order.")
     output: Path = Field(description="Hugging Face folder written at the end, with report.json in it.")
     state: Path = Field(description="Folder of the trainer's states and metrics.jsonl; the run resumes from it.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where every process computes; cuda: one GPU each.")
     backend: BackendSettings = Field(Torch(), description="How the model is divided among processes.")
 
-    @field_validator("plan", mode="before")
-    @classmethod
-    def _known_fields(cls, plan: Any) -> Any:
-        # pydantic passes over what a plain dataclass does not know: a misspelt field would be its default.
-        known = [field.name for field in fields(TrainingPlan)]
-        if isinstance(plan, dict) and (unknown := sorted(plan.keys() - set(known))):
-            raise ValueError(f"a plan has no {unknown[0]!r}, but {', '.join(known)}")
-        return plan
+    @model_validator(mode="after")
+    def _backend_fits(self) -> "RunDescription":
+        # DeepSpeed decays weights that have no gradient (the resting actor), and ZeRO 3 would sample from shares.
+        if isinstance(self.objective, Ppo) and isinstance(self.backend, DeepSpeed):
+            raise ValueError("backend deepspeed does not train ppo: set backend to torch, which torchrun takes as well")
+        return self
 
 
 def read_description(path: Path) -> RunDescription:
@@ -121,10 +176,19 @@ def read_description(path: Path) -> RunDescription:
         raise RunRefused(f"{path}: {_wrong_fields(error)}; correct the file") from error
     base = path.resolve().parent
     places = {name: base / getattr(described, name) for name in ("model", "data", "output", "state")}
-    objective = described.objective
+    return described.model_copy(update={**places, "objective": _placed(described.objective, base)})
+
+
+def _placed(objective: "ObjectiveSettings", base: Path) -> "ObjectiveSettings":
+    """The objective with its folders below `base`."""
     if isinstance(objective, Dpo) and objective.reference:
-        objective = objective.model_copy(update={"reference": base / objective.reference})
-    return described.model_copy(update={**places, "objective": objective})
+        return objective.model_copy(update={"reference": base / objective.reference})
+    if isinstance(objective, Ppo):
+        mixed_in = objective.pretrain
+        if mixed_in:
+            mixed_in = mixed_in.model_copy(update={"data": base / mixed_in.data})
+        return objective.model_copy(update={"reward": base / objective.reward, "pretrain": mixed_in})
+    return objective
 
 
 def write_description(description: RunDescription, path: Path) -> None:

@@ -9,9 +9,9 @@ from torch import nn
 
 from models.architecture.decoder import Decoder
 from models.architecture.folder import TOKENIZER_FILES, read_settings, special_ids
-from models.architecture.heads import RewardModel
+from models.architecture.heads import RewardModel, ValueModel
 from models.architecture.huggingface import load_folder, save_folder
-from models.architecture.reward_folder import load_reward_folder, save_reward_folder
+from models.architecture.reward_folder import load_reward_folder, read_reward_token_id, save_reward_folder
 from models.training.backend import Backend, TorchBackend
 from models.training.data_folder import DATA_FILE, load_examples, load_stream
 from models.training.deepspeed_backend import with_deepspeed
@@ -19,11 +19,13 @@ from models.training.dpo import dpo_objective
 from models.training.examples import PackedExamples
 from models.training.objectives import PRETRAIN, SFT, Objective, Source
 from models.training.plan import TrainingPlan
+from models.training.ppo_objective import PPOModels
 from models.training.reward import reward_objective
-from models.training.run_description import DeepSpeed, Dpo, Pretrain, Reward, RunDescription, RunRefused, Sft
+from models.training.run_description import DeepSpeed, Dpo, Ppo, Pretrain, Reward, RunDescription, RunRefused, Sft
 
 REWARD_TYPE = "LlamaForSequenceClassification"
 REPORT_FILE = "report.json"
+CRITIC_FOLDER = "critic"
 
 
 def load_model(description: RunDescription) -> nn.Module:
@@ -75,10 +77,18 @@ def make_backend(description: RunDescription) -> Callable[[nn.Module, TrainingPl
     return with_deepspeed(backend.settings()) if isinstance(backend, DeepSpeed) else TorchBackend
 
 
+def run_digest(description: RunDescription) -> str:
+    """SHA-256 over all the data that the run reads."""
+    settings, own = description.objective, data_digest(description.data)
+    if isinstance(settings, Ppo) and settings.pretrain:
+        return hashlib.sha256(f"{own} {data_digest(settings.pretrain.data)}".encode()).hexdigest()
+    return own
+
+
 def data_digest(folder: Path) -> str:
     """SHA-256 over the names and bytes of a data folder's files; reads all of it."""
     if not (folder / DATA_FILE).exists():
-        raise RunRefused(f"{folder / DATA_FILE} is missing: data must be a folder of save_stream or save_examples")
+        raise RunRefused(f"{folder / DATA_FILE} is missing: data must be a folder of data_folder.py")
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
         with path.open("rb") as file:
@@ -104,6 +114,9 @@ def save_output(description: RunDescription, model: nn.Module, report: str) -> N
         save_reward_folder(
             model, unfinished, tokenizer, reward_token_id=settings.reward_token_id, pad_id=settings.pad_id
         )
+    elif isinstance(model, PPOModels):
+        save_folder(model.actor, unfinished, tokenizer)
+        _save_critic(description, model.critic, unfinished / CRITIC_FOLDER)
     else:
         assert isinstance(model, Decoder), type(model)
         save_folder(model, unfinished, tokenizer)
@@ -111,6 +124,17 @@ def save_output(description: RunDescription, model: nn.Module, report: str) -> N
     if target.exists():
         shutil.rmtree(target)
     unfinished.rename(target)
+
+
+def _save_critic(description: RunDescription, critic: ValueModel, folder: Path) -> None:
+    """Writes a critic in the layout of a reward model, whose head is of the same shape."""
+    settings = description.objective
+    assert isinstance(settings, Ppo), settings
+    scorer = RewardModel(critic.decoder, head_spread=0.0)
+    scorer.head = critic.head
+    reward_token_id, pad_id = read_reward_token_id(settings.reward), read_settings(settings.reward)["pad_token_id"]
+    tokenizer = tokenizer_folder(description.model)
+    save_reward_folder(scorer, folder, tokenizer, reward_token_id=reward_token_id, pad_id=int(str(pad_id)))
 
 
 def require_output(description: RunDescription) -> None:
