@@ -244,6 +244,7 @@ def train_checkpoint(
                     "learning_rate": record.learning_rate,
                     "grad_norm": record.grad_norm,
                     "tokens_per_second": record.tokens_per_second,
+                    "peak_memory_mib": record.peak_memory_bytes / 2**20,
                 },
             )
             advance(f"loss {record.loss:.3f}, {record.tokens_per_second:,.0f} tokens/s")

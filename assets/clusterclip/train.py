@@ -39,7 +39,7 @@ def token_stream(plan: pl.DataFrame, tokens: pl.DataFrame, *, bos: int, eos: int
     place = {document: index for index, document in enumerate(tokens["id"])}
     flat, offsets = flat_tokens(tokens["tokens"], bos, eos)
     order = np.array([place[document] for document in plan["document_id"]], dtype=np.int64)
-    return TokenStream(flat, offsets, order, plan["n_tokens"].to_numpy())
+    return TokenStream(flat, offsets, order, plan["n_tokens"].to_numpy(), tokens["id"].to_list())
 
 
 def training_plan(

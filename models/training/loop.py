@@ -135,7 +135,9 @@ def _take_step(run: Run, state: TrainerState) -> StepRecord:
     state.counts = {name: state.counts.get(name, 0) + count for name, count in counts.items()}
     state.seconds += seconds
     state.losses.append(loss)
-    return StepRecord(state.step - 1, loss, rate, norm, state.tokens_seen, batch.n_tokens / seconds, means)
+    return StepRecord(
+        state.step - 1, loss, rate, norm, state.tokens_seen, batch.n_tokens / seconds, means, peak_memory(run.device)
+    )
 
 
 def _save(run: Run, state: TrainerState) -> None:

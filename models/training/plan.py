@@ -89,7 +89,11 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One finished step: the loss, its gradient's norm before clipping, every mean of the objective, the speed."""
+    """One finished step: the loss, its gradient's norm before clipping, every mean of the objective, the speed.
+
+    `peak_memory_bytes` is the most memory held so far; before the first step the run's heaviest batch was tried, so
+    the first record tells what the run needs.
+    """
 
     step: int
     loss: float
@@ -98,6 +102,7 @@ class StepRecord:
     tokens_seen: int
     tokens_per_second: float
     means: Mapping[str, float]
+    peak_memory_bytes: int
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def test_report_and_records_add_up(config: DecoderConfig, corpus: Corpus, tmp_pa
     assert records[2].learning_rate == PLAN.peak_lr
     assert records[-1].learning_rate == pytest.approx(0.1 * PLAN.peak_lr)
     assert all(record.grad_norm > 0 and record.tokens_per_second > 0 for record in records)
+    assert 0 < records[0].peak_memory_bytes <= records[-1].peak_memory_bytes <= report.peak_memory_bytes
 
 
 @pytest.mark.parametrize("accumulation", [2, 4, 8])
