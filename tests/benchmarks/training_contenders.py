@@ -42,7 +42,8 @@ def train_ours(folder: Path, setting: dict[str, Any]) -> tuple[list[float], list
 
     documents = load_documents(folder, "train")
     offsets = np.concatenate(([0], np.cumsum([len(document) for document in documents])))
-    stream = PackedStream(np.concatenate(documents).astype(np.uint32), offsets, np.arange(len(documents)), LENGTH, ROWS)
+    order = np.random.default_rng(0).permutation(len(documents))  # the peers shuffle too
+    stream = PackedStream(np.concatenate(documents).astype(np.uint32), offsets, order, LENGTH, ROWS)
     plan = TrainingPlan(
         steps=setting["steps"], batch_rows=ROWS, sequence_length=LENGTH, dtype=setting["dtype"], **SHARED,
         threads=torch.get_num_threads(), compile=setting["compile"], checkpoint_every=10**6,
