@@ -6,13 +6,10 @@ It reads the decoder's own submodules, so the architecture knows nothing of cach
 from collections.abc import Iterable
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.architecture.attention import Attention
 from models.architecture.decoder import Decoder, Layer
-from models.architecture.rope import rotate
 
 # One layer's keys and values, [B, n_kv_heads, columns, head_dim] each.
 Cache = tuple[Tensor, Tensor]
@@ -36,30 +33,23 @@ def next_logits(
     cos, sin = (decoder.get_buffer(name)[positions][:, :, None, None] for name in ("cos", "sin"))
     hidden = decoder.tok_embeddings(tokens)
     for layer, cache in zip(cast(Iterable[Layer], decoder.layers), caches, strict=True):
-        hidden = hidden + _attend(layer.attention, layer.attention_norm(hidden), cos, sin, mask, cache, begin)
-        hidden = hidden + layer.feed_forward(layer.ffn_norm(hidden))
+        mixed = _mix(*layer.before_attention(hidden, cos, sin), mask, cache, begin)
+        hidden = layer.after_attention(hidden, mixed)
     logits: Tensor = decoder.output(decoder.norm(hidden[:, -1]))
     return logits.float()
 
 
-def _attend(
-    attention: Attention, hidden: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, cache: Cache, begin: int
-) -> Tensor:
-    """`Attention.forward` with the keys and values of columns 0 to begin + n taken from, and put into, the cache."""
-    config = attention.config
-    batch, length, _ = hidden.shape
-    heads = attention.wqkv(hidden).view(batch, length, config.n_kv_heads, -1, config.head_dim)
-    turned, value = torch.split(heads, [config.queries_per_kv + 1, 1], dim=3)
-    query, key = torch.split(rotate(turned, cos, sin), [config.queries_per_kv, 1], dim=3)
+def _mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, cache: Cache, begin: int) -> Tensor:
+    """`Attention.mix` with the keys and values of columns 0 to begin + n taken from, and put into, the cache."""
     keys, values = cache
-    keys[:, :, begin : begin + length] = key.squeeze(3).transpose(1, 2)
-    values[:, :, begin : begin + length] = value.squeeze(3).transpose(1, 2)
+    end = begin + query.shape[1]
+    keys[:, :, begin:end] = key.transpose(1, 2)
+    values[:, :, begin:end] = value.transpose(1, 2)
     mixed = F.scaled_dot_product_attention(
         query.flatten(2, 3).transpose(1, 2),
-        keys[:, :, : begin + length],
-        values[:, :, : begin + length],
+        keys[:, :, :end],
+        values[:, :, :end],
         attn_mask=mask,
-        enable_gqa=config.queries_per_kv > 1,
+        enable_gqa=query.shape[3] > 1,
     )
-    projected: Tensor = attention.wo(mixed.transpose(1, 2).flatten(2))
-    return projected
+    return mixed.transpose(1, 2).flatten(2)

@@ -85,6 +85,12 @@ def weighted(objective: Objective, sums: dict[str, Tensor], counts: dict[str, in
     return torch.stack(terms).sum() if len(terms) > 1 else (terms[0] if terms else None)
 
 
+def add_sums(totals: dict[str, Tensor], sums: dict[str, Tensor]) -> None:
+    """Adds a micro-batch's sums to the totals, without their gradients."""
+    for name, value in sums.items():
+        totals[name] = totals[name] + value.detach() if name in totals else value.detach().clone()
+
+
 def means(totals: dict[str, Tensor], counts: dict[str, int]) -> dict[str, float]:
     """Every sum divided by its count; sums that count nothing in this batch are left out."""
     return {name: (total / counts[name]).item() for name, total in totals.items() if counts[name]}
@@ -126,8 +132,7 @@ class TorchBackend:
             loss = weighted(objective, sums, counts)
             if loss is not None:
                 loss.backward()  # type: ignore[no-untyped-call]
-            for name, value in sums.items():
-                totals[name] = totals[name] + value.detach() if name in totals else value.detach()
+            add_sums(totals, sums)
             if self._working is not self._master:
                 _move_gradients(self._working, self._master)
         if self.world_size > 1:

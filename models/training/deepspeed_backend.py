@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from models.training.backend import compile_decoders, means, parameter_groups, set_learning_rate, weighted
+from models.training.backend import add_sums, compile_decoders, means, parameter_groups, set_learning_rate, weighted
 from models.training.objectives import Batch, Objective
 from models.training.plan import TrainingPlan
 
@@ -128,8 +128,7 @@ class DeepSpeedBackend:
             self._engine.backward(loss * (self.world_size * len(parts)))
             if index + 1 < len(parts):
                 self._engine.step()
-            for name, value in sums.items():
-                totals[name] = totals[name] + value.detach() if name in totals else value.detach().clone()
+            add_sums(totals, sums)
         for total in totals.values():
             dist.all_reduce(total)
         return means(totals, counts)

@@ -5,7 +5,7 @@ import math
 import signal
 import statistics
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,11 +17,18 @@ EVIDENCE_FILE = "failed-batch.json"
 
 
 def require_healthy(
-    step: int, loss: float, grad_norm: float, before: list[float], max_rise: float | None, row_ids: list[str], to: Path
+    step: int,
+    loss: float,
+    grad_norm: float,
+    before: list[float],
+    max_rise: float | None,
+    row_ids: Callable[[], list[str]],
+    to: Path,
 ) -> None:
     """Raises TrainingFailed for a loss or gradient that is not finite, or a loss that rose beyond the bound.
 
-    `before` are the losses of the earlier steps. The rows of the batch are saved in `to`/failed-batch.json first.
+    `before` are the losses of the earlier steps. `row_ids` is asked for the rows of the batch only then, and they are
+    saved in `to`/failed-batch.json first.
     """
     recent = statistics.fmean(before[-RECENT:]) if before else math.inf
     if not (math.isfinite(loss) and math.isfinite(grad_norm)):
@@ -31,10 +38,11 @@ def require_healthy(
     else:
         return
     to.mkdir(parents=True, exist_ok=True)
-    evidence = {"step": step, "loss": loss, "grad_norm": grad_norm, "losses_before": before[-RECENT:], "rows": row_ids}
+    rows = row_ids()
+    evidence = {"step": step, "loss": loss, "grad_norm": grad_norm, "losses_before": before[-RECENT:], "rows": rows}
     (to / EVIDENCE_FILE).write_text(json.dumps(evidence, indent=1))
     raise TrainingFailed(
-        f"step {step}: loss {loss:.4g} with gradient norm {grad_norm:.4g} {cause}; the {len(row_ids)} rows of the "
+        f"step {step}: loss {loss:.4g} with gradient norm {grad_norm:.4g} {cause}; the {len(rows)} rows of the "
         f"batch are named in {to / EVIDENCE_FILE}. Look at them, lower peak_lr or lengthen the warm-up"
     )
 

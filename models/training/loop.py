@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -125,9 +126,8 @@ def _take_step(run: Run, state: TrainerState) -> StepRecord:
     loss = sum(coefficient * means.get(name, 0.0) for name, coefficient in objective.coefficients.items())
     rate = plan.learning_rate(state.step)
     norm = backend.update(rate)
-    require_healthy(
-        state.step, loss, norm, state.losses, plan.max_loss_rise, run.source.row_ids(batch), run.state_folder
-    )
+    row_ids = partial(run.source.row_ids, batch)
+    require_healthy(state.step, loss, norm, state.losses, plan.max_loss_rise, row_ids, run.state_folder)
     seconds = time.perf_counter() - begun
     state.step += 1
     state.learning_rate = rate

@@ -31,7 +31,7 @@ def predicting_states(decoder: Decoder, tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 def token_logprobs(hidden: Tensor, output_weight: Tensor, targets: Tensor) -> Tensor:
-    """Log-probabilities, float32 [N], of `targets` [N] after `hidden` [N, dim]; see `objectives.summed_nll`."""
+    """Log-probabilities, float32 [N], of `targets` [N] after `hidden` [N, dim]; see `cross_entropy.summed_nll`."""
     if hidden.dtype == torch.float32:
         chunks = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=LOGIT_ROWS)
         return -F.linear_cross_entropy(hidden, output_weight, targets, reduction="none", options=chunks)
