@@ -1,0 +1,143 @@
+"""Runs one program in its cells and tells what happened: nothing is judged here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from functools import partial
+from typing import Any
+
+from assets.core.sandbox.guest import programs
+from assets.core.sandbox.guest.cell import Cells
+
+LOOK_SECONDS = 0.02
+MS = 1000
+
+
+class Capture:
+    """The first `limit` bytes out of a pipe; more is read and dropped, so that a writer never waits."""
+
+    def __init__(self, limit: int) -> None:
+        self.reading, self.writing = os.pipe2(os.O_CLOEXEC)
+        self.limit = limit
+        self.kept = bytearray()
+        self.full = False
+
+    def read(self) -> bool:
+        """Take what is there; False at the end."""
+        part = os.read(self.reading, 1 << 16)
+        room = self.limit - len(self.kept)
+        self.full = self.full or len(part) > room
+        self.kept += part[:room]
+        return bool(part)
+
+
+class Supervisor:
+    """The cells of one program, until all have ended and their pipes are read out."""
+
+    def __init__(self, limits: dict[str, Any]) -> None:
+        self.limits = limits
+        self.running: dict[int, tuple[int, str]] = {}
+        self.ended: dict[str, dict[str, float]] = {}
+        self.stopped = ""
+        self.poll = select.poll()
+
+    def watch(self, process: int, role: str) -> None:
+        handle = os.pidfd_open(process)
+        self.running[handle] = (process, role)
+        self.poll.register(handle, select.POLLIN)
+
+    def stop(self, reason: str = "") -> None:
+        """Kill every cell and, with its first process, all that it started."""
+        self.stopped = self.stopped or reason
+        for process, _ in self.running.values():
+            os.kill(process, signal.SIGKILL)
+
+    def run(self, captures: tuple[Capture, ...], report: Capture) -> None:
+        """Wait for the end of all cells, or stop them at a limit."""
+        open_pipes = {capture.reading: capture for capture in captures}
+        for reading in open_pipes:
+            self.poll.register(reading, select.POLLIN)
+        now = time.monotonic()
+        deadline, look = now + self.limits["seconds"], now + LOOK_SECONDS
+        while self.running or open_pipes:
+            wait = deadline if self.stopped else min(deadline, look)
+            for handle, _ in self.poll.poll(max(0, (wait - now) * MS)):
+                if handle in self.running:
+                    self._reap(handle)
+                elif not open_pipes[handle].read():
+                    self.poll.unregister(handle)
+                    os.close(open_pipes.pop(handle).reading)
+            now = time.monotonic()
+            if report.full:
+                self.stop("results")
+            if now >= deadline:
+                self.stop("timeout")
+                deadline = now + 1
+            elif now >= look and not self.stopped:
+                if memory_of_all() > self.limits["memory_bytes"]:
+                    self.stop("memory")
+                look = now + LOOK_SECONDS
+
+    def _reap(self, handle: int) -> None:
+        process, role = self.running.pop(handle)
+        self.poll.unregister(handle)
+        os.close(handle)
+        _, status, usage = os.wait4(process, 0)
+        self.ended[role] = {
+            "status": os.waitstatus_to_exitcode(status),
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "memory_bytes": usage.ru_maxrss * 1024,
+        }
+        if role == "guard":
+            self.stop()
+
+
+def memory_of_all() -> int:
+    """Bytes that the processes of the cells hold, file pages left out: all that this process sees but itself and init."""
+    total = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) not in (1, os.getpid()):
+            with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
+                for line in file:
+                    if line.startswith((b"RssAnon", b"RssShmem")):
+                        total += 1024 * int(line.split()[1])
+    return total
+
+
+def supervise(cells: Cells, program: dict[str, Any]) -> dict[str, object]:
+    """Run one program; what came out of it and how its processes ended. Raises OSError when it cannot be started."""
+    limits = program["limits"]
+    out, err, report = (Capture(limits[name]) for name in ("output_bytes", "output_bytes", "result_bytes"))
+    supervisor = Supervisor(limits)
+    stdin = standard_input(program["stdin"])
+    ours = [stdin, out.writing, err.writing, report.writing]
+    try:
+        work = programs.run_calls if program["calls"] else programs.run_script
+        files = (stdin, out.writing, err.writing, report.writing)
+        supervisor.watch(cells.start(partial(work, program), files, limits), "candidate")
+    finally:
+        for file in ours:
+            os.close(file)
+    supervisor.run((out, err, report), report)
+    return {
+        "stopped": supervisor.stopped,
+        "processes": supervisor.ended,
+        "report": bytes(report.kept).decode(errors="replace"),
+        "stdout": bytes(out.kept).decode(errors="replace"),
+        "stderr": bytes(err.kept).decode(errors="replace"),
+    }
+
+
+def standard_input(text: str) -> int:
+    """A file to read the text from, complete before the program starts: a pipe could fill up."""
+    if not text:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    file = os.memfd_create("stdin")
+    with open(os.dup(file), "wb") as writer:
+        writer.write(text.encode("utf-8", "surrogatepass"))
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
