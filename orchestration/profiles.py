@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import ValidationError
 
 from assets.core.errors import InputError
+from assets.core.generation.roles import Roles
 from assets.core.home import Home
 from assets.core.resources import LakeResource
 from assets.core.tracking import Tracking
@@ -79,11 +80,14 @@ def resources(profile: str | None = None) -> dict[str, Any]:
     except ValidationError as error:
         wrong = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
         raise InputError(f"the settings of the profile {name} do not fit: {wrong}", "correct them") from error
+    roles = Roles(file=os.environ.get("ATHANOR_ROLES", ""), database=str(home.root / "generation.db"))
+    roles.settings()  # a fault in the file is told when the code location loads
     work = Path(trainer.shared_folder) / "work" if trainer.shared_folder else home.work
     return {
         "lake": LakeResource(root=home.lake, work=str(work)),
         "tracking": Tracking(tracking_uri=home.tracking_uri, artifacts=str(home.artifacts)),
         "trainer": trainer,
+        "roles": roles,
     }
 
 

@@ -4,7 +4,8 @@
     def clean_documents(out: DatasetWriter, config: CleanConfig, documents: Dataset) -> None:
         '''Documents worth training on.'''
 
-The function's parameters are `out`, and by name: `config` (a `dg.Config`), its inputs, `partition`, its resources.
+The function's parameters are `out`, and by name: `config` (a `dg.Config`), its inputs, `partition`, its resources, and
+a `Responder` for each of its roles.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ import dagster as dg
 
 from assets.core.errors import AthanorError, disk_is_full
 from assets.core.fingerprint import Ingredients, canonical, changes, fingerprint
+from assets.core.generation.ledger import Caller
+from assets.core.generation.responder import Binding
+from assets.core.generation.roles import Roles
+from assets.core.generation.roles_file import ROLES
 from assets.core.lake import Dataset, DatasetWriter, Lake
 from assets.core.lake.manifest import Kind
 from assets.core.present import describe_dataset
 from assets.core.progress import LOGGER
 from assets.core.sources import code_closure
+from models.inference.engine import EngineError
 
 LEDGER_CHECK = "ledger_adds_up"
 # For assets that cost seconds: built again as soon as what they read changed. Dear ones wait for a job.
@@ -53,6 +59,7 @@ class Recipe:
     external: Callable[..., Mapping[str, Any]] | None
     resources: Sequence[str]
     checks: Sequence[str]
+    roles: Sequence[str] = ()
 
     def load_inputs(self, lake: Lake, partition: str) -> dict[str, Dataset | dict[str, Dataset]]:
         loaded: dict[str, Dataset | dict[str, Dataset]] = {}
@@ -66,12 +73,18 @@ class Recipe:
         return loaded
 
     def ingredients(
-        self, config: dg.Config | None, inputs: Mapping[str, Any], partition: str, resources: Mapping[str, Any]
+        self,
+        config: dg.Config | None,
+        inputs: Mapping[str, Any],
+        partition: str,
+        resources: Mapping[str, Any],
+        bindings: Mapping[str, Binding],
     ) -> Ingredients:
-        """Everything that determines the content: code, config, inputs, outside data, resources, partition."""
+        """Everything that determines the content: code, config, inputs, outside data, resources, roles, partition."""
         outside: Mapping[str, Any] = {}
         if self.external:
             outside = self.external(config) if config is not None else self.external()
+        played = {name: {"size": each.size, **each.identity} for name, each in bindings.items()}
         return {
             "key": self.key,
             "partition": partition,
@@ -88,6 +101,7 @@ class Recipe:
             "identity": {
                 name: resource.identity() for name, resource in resources.items() if hasattr(resource, "identity")
             },
+            **({"roles": played} if played else {}),
         }
 
     def produce(
@@ -97,11 +111,14 @@ class Recipe:
         partition: str,
         resources: Mapping[str, Any],
         log: Callable[[str], None],
+        roles: Roles,
+        run: str,
     ) -> tuple[Dataset, bool]:
         """The dataset for the present ingredients, and whether it was reused."""
         with lake.hold(self.key, partition):
             inputs = self.load_inputs(lake, partition)
-            ingredients = self.ingredients(config, inputs, partition, resources)
+            bindings = roles.bind(self.roles)
+            ingredients = self.ingredients(config, inputs, partition, resources, bindings)
             mark = fingerprint(ingredients)
             published = lake.version(self.key, partition, mark)
             if published is not None and published.is_whole:
@@ -114,14 +131,16 @@ class Recipe:
                 log(
                     f"{self.key}: rebuilt because " + "; ".join(changes(previous.manifest.ingredients, ingredients)[:8])
                 )
-            available = {"config": config, "partition": partition, **inputs, **resources}
             parameters = inspect.signature(self.function).parameters.values()
-            wanted = {parameter.name for parameter in parameters} & available.keys()
+            wanted = {parameter.name for parameter in parameters}
             if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
                 wanted |= inputs.keys()
 
             def fill(out: DatasetWriter) -> None:
-                self.function(out=out, **{name: available[name] for name in available if name in wanted})
+                with roles.open(bindings, Caller(self.key, partition, mark, run=run)) as responders:
+                    available = {"config": config, "partition": partition, **inputs, **resources, **responders}
+                    self.function(out=out, **{name: available[name] for name in available if name in wanted})
+                    out.roles = {name: responder.report() for name, responder in responders.items()}
                 if {check.name for check in out.checks} != set(self.checks):
                     raise TypeError(f"{self.key} declares the checks {list(self.checks)}, but made {out.checks}")
 
@@ -147,6 +166,7 @@ def recipe(
     external: Callable[..., Mapping[str, Any]] | None = None,
     resources: Sequence[str] = (),
     checks: Sequence[str] = (),
+    roles: Sequence[str] = (),
     kinds: set[str] | None = None,
     tags: Mapping[str, str] | None = None,
     pool: str | None = None,
@@ -157,12 +177,25 @@ def recipe(
     `external(config)` names what lies outside the graph (files, versions) by digests. `ledger=False` is for recipes
     whose rows are not made one from one (a plan of draws, a checkpoint). `resources` are names of Dagster resources
     that the function takes; one with an `identity()` counts in the fingerprint. `checks` are names of blocking checks,
-    whose outcome the function gives by `out.check`.
+    whose outcome the function gives by `out.check`. `roles` (of `generation.roles_file.ROLES`) are played by whom the
+    resource `roles` says.
     """
+    unknown = set(roles) - ROLES.keys()
+    if unknown:
+        raise ValueError(f"{key}: no such role: {', '.join(sorted(unknown))}; the roles are {', '.join(ROLES)}")
 
     def decorate(function: Callable[..., None]) -> dg.AssetsDefinition:
         made = Recipe(
-            function, key, inputs or {}, partitions is not None, kind, ledger, external, tuple(resources), tuple(checks)
+            function,
+            key,
+            inputs or {},
+            partitions is not None,
+            kind,
+            ledger,
+            external,
+            tuple(resources),
+            tuple(checks),
+            tuple(roles),
         )
         hints = typing.get_type_hints(function)
         config_type = hints.get("config")
@@ -205,7 +238,7 @@ def recipe(
             tags={"paper": key.split("/")[0], **(tags or {})},
             owners=["team:athanor"],
             code_version=fingerprint(code_closure(function))[:12],
-            required_resource_keys={"lake", *resources},
+            required_resource_keys={"lake", *resources, *(["roles"] if roles else [])},
             check_specs=check_specs,
             pool=pool,
             automation_condition=automation,
@@ -226,8 +259,9 @@ def _run(
     started = time.monotonic()
     name = f"{made.key}@{partition}" if partition else made.key
     try:
-        dataset, reused = made.produce(lake, config, partition, resources, context.log.info)
-    except AthanorError as error:
+        roles = context.resources.roles if made.roles else Roles()
+        dataset, reused = made.produce(lake, config, partition, resources, context.log.info, roles, context.run_id)
+    except (AthanorError, EngineError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     except Exception as error:
         if not disk_is_full(error):

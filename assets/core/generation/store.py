@@ -64,6 +64,7 @@ CALLS = sa.Table(
 )
 SUMS = tuple(field.name for field in fields(Tally))
 FIND = sa.select(ANSWERS.c.key, ANSWERS.c.body).where(ANSWERS.c.key.in_(sa.bindparam("keys", expanding=True)))
+KNOWN = FIND.with_only_columns(ANSWERS.c.key)
 CREATION = sa.text("select pg_advisory_xact_lock(:lock)")
 
 
@@ -102,11 +103,10 @@ class GenerationStore:
             found = _select(connection, keys)
         return {key: self._decode(key, body) for key, body in found}
 
-    def count(self, keys: Sequence[bytes]) -> int:
-        """How many of these keys have an answer; none is read."""
-        query = sa.select(sa.func.count()).where(FIND.whereclause)  # type: ignore[arg-type]
+    def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Which of these keys have an answer; none is read."""
         with self._clear_errors(), self._database.connect() as connection:
-            return sum(connection.execute(query, {"keys": part}).scalar_one() for part in _parts(keys))
+            return {key for part in _parts(keys) for key in connection.execute(KNOWN, {"keys": part}).scalars()}
 
     def start_session(self, caller: Caller) -> int:
         """The id of a new session."""
@@ -137,8 +137,8 @@ class GenerationStore:
                 connection.execute(sa.insert(CALLS), [_call_row(session, call, now) for call in calls])
         return {key: self._decode(key, body) for key, body in earlier}
 
-    def sums(self, **where: str) -> Tally:
-        """Sums over all sessions with these values of a Caller's fields."""
+    def sums(self, **where: str | int) -> Tally:
+        """Sums over all sessions with this `id`, or these values of a Caller's fields."""
         query = sa.select(*(sa.func.sum(SESSIONS.c[name]) for name in SUMS))
         query = query.where(*(SESSIONS.c[name] == value for name, value in where.items()))
         with self._clear_errors(), self._database.connect() as connection:

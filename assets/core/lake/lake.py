@@ -154,6 +154,7 @@ class Lake:
                 ledger=writer.ledger.to_json() if keeps_ledger else None,
                 checks=writer.checks,
                 metadata=writer.metadata,
+                roles=writer.roles,
                 plots=writer.plots,
                 preview=writer.preview,
                 seconds=round(time.monotonic() - started, 3),

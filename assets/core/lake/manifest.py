@@ -47,6 +47,7 @@ class Manifest(BaseModel):
     ledger: dict[str, Any] | None = None
     checks: list[Check] = []
     metadata: dict[str, Any] = {}
+    roles: dict[str, Any] = {}
     plots: list[str] = []
     preview: str = ""
     seconds: float = 0.0
@@ -66,7 +67,8 @@ class Manifest(BaseModel):
         return sorted({shard.part for shard in self.shards})
 
     def digest(self, part: str | None = None) -> str:
-        """Digest of the content (of one part): columns, shards and files; not of plots, metadata, seconds or ledgers.
+        """Digest of the content (of one part): columns, shards and files; not of plots, metadata, roles, seconds or
+        ledgers.
 
         It tells any changed cell, column, dtype or order of rows. Equal rows have equal digests when their shards begin
         at the same rows: always when they fit one shard, whatever the batches in which they were written.

@@ -47,6 +47,7 @@ class DatasetWriter:
         self.columns: dict[str, str] = {}
         self.checks: list[Check] = []
         self.metadata: dict[str, Any] = {}
+        self.roles: dict[str, Any] = {}
         self.plots: list[str] = []
         self.preview = ""
         self._schema: pl.Schema | None = None
