@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
-from assets.core.sandbox.program import Outcome, Program, Raised, Returned, Status
+from assets.core.sandbox.program import Limits, Outcome, Program, Raised, Returned, Status
 
 SIGKILL = -9
 
@@ -14,14 +14,13 @@ class Unusable(Exception):
     """The sandbox failed, not the program: nothing is known about it."""
 
 
-def judge(program: Program, facts: dict[str, Any], seconds: float) -> Outcome:
+def judge(program: Program, limits: Limits, facts: dict[str, Any], seconds: float) -> Outcome:
     """The outcome of a program; raises Unusable when the facts tell nothing about it."""
     if "failed" in facts:
         raise Unusable(facts["failed"])
     entries = _entries(facts["report"])
     if not any("began" in entry for entry in entries):
         raise Unusable(f"the program did not begin: {facts['stderr'].strip() or facts['processes']}")
-    limits = facts["limits"]
     results = tuple(_result(entry) for entry in entries if "input" in entry)
     status, detail = _status(program, facts, entries, limits)
     return Outcome(status, results, facts["stdout"], facts["stderr"], detail, seconds)
@@ -46,21 +45,21 @@ def _result(entry: dict[str, Any]) -> Returned | Raised:
     return Raised(str(entry["input"]), str(entry.get("type")), str(entry.get("message")))
 
 
-def _status(program: Program, facts: dict[str, Any], entries: list[dict[str, Any]], limits: Any) -> tuple[Status, str]:
-    stopped, candidate = facts["stopped"], facts["processes"]["candidate"]
-    if stopped == "timeout":
-        return "timeout", f"still running after {limits.seconds:g} s"
-    if stopped == "memory":
-        return "memory", f"its processes held more than {limits.memory_bytes >> 20} MiB"
-    if stopped == "results":
-        return "refused", f"more than {limits.result_bytes} bytes of results"
+def _status(
+    program: Program, facts: dict[str, Any], entries: list[dict[str, Any]], limits: Limits
+) -> tuple[Status, str]:
+    if facts["stopped"]:
+        return _stopped(facts["stopped"], limits)
+    for process in facts["processes"].values():
+        if process["status"] == SIGKILL and not process["killed"]:
+            if process["cpu_seconds"] >= limits.cpu_seconds:
+                return "timeout", f"more than {limits.cpu_seconds:g} s of processor time"
+            raise Unusable("killed from outside, probably for want of memory on this machine")
+    if program.tests is not None:
+        return _tested(entries)
     if any(entry.get("type") == "MemoryError" for entry in entries):
         return "memory", "MemoryError"
-    code = candidate["status"]
-    if code == SIGKILL:
-        if candidate["cpu_seconds"] >= limits.cpu_seconds:
-            return "timeout", f"more than {limits.cpu_seconds:g} s of processor time"
-        raise Unusable("killed from outside, probably for want of memory on this machine")
+    code = facts["processes"]["program"]["status"]
     failure = next((entry for entry in entries if "type" in entry and "input" not in entry), None)
     if failure is not None:
         return "exception", f"{failure['type']}: {failure.get('message', '')}"
@@ -69,3 +68,19 @@ def _status(program: Program, facts: dict[str, Any], entries: list[dict[str, Any
     if code > 0 or (program.calls and not any("ended" in entry for entry in entries)):
         return "exception", f"ended with exit status {code}"
     return "ok", ""
+
+
+def _stopped(reason: str, limits: Limits) -> tuple[Status, str]:
+    if reason == "timeout":
+        return "timeout", f"still running after {limits.seconds:g} s"
+    if reason == "memory":
+        return "memory", f"its processes held more than {limits.memory_bytes >> 20} MiB"
+    return "refused", f"more than {limits.result_bytes} bytes of results"
+
+
+def _tested(entries: list[dict[str, Any]]) -> tuple[Status, str]:
+    """The guard's verdict. Only tests that leave early, by `os._exit`, give none."""
+    for entry in entries:
+        if entry.get("verdict") in get_args(Status):
+            return entry["verdict"], str(entry.get("detail"))
+    return "exception", "the tests ended without a verdict"

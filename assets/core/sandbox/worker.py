@@ -83,7 +83,12 @@ class Worker:
         self.errors = tempfile.TemporaryFile()
         with theirs:
             self.process = subprocess.Popen(
-                command(), stdin=theirs, stdout=subprocess.DEVNULL, stderr=self.errors, env=ENVIRONMENT, cwd="/"
+                command(),
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=self.errors,
+                env=ENVIRONMENT,
+                cwd="/",
             )
         try:
             ready = self._ask(None, START_SECONDS)["ready"]
@@ -98,7 +103,7 @@ class Worker:
         message = {**asdict(program), "limits": asdict(limits)}
         started = time.monotonic()
         facts = self._ask(message, limits.seconds + GRACE_SECONDS)
-        return judge(program, {**facts, "limits": limits}, time.monotonic() - started)
+        return judge(program, limits, facts, time.monotonic() - started)
 
     def _ask(self, message: object, seconds: float) -> dict[str, Any]:
         self.channel.settimeout(seconds)

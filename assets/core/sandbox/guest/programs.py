@@ -1,4 +1,4 @@
-"""Runs a script, or the calls of a function, in this process, and reports on descriptor 3.
+"""Runs a script, calls a function, or serves tests, in this process; descriptor 3 takes the report or the questions.
 
 The program shares this process and may do to it what it likes: a report is the program's own word, and no verdict.
 """
@@ -9,9 +9,13 @@ import atexit
 import contextlib
 import json
 import os
+import socket
 import sys
 import types
 from typing import Any, NoReturn
+
+from assets.core.sandbox.guest import wire
+from assets.core.sandbox.guest.remote import OPERATIONS, Peer
 
 REPORT = 3
 FILE = "program.py"
@@ -65,6 +69,24 @@ def run_calls(program: dict[str, Any]) -> None:
     for example in names.get("examples", ()) if calls["examples"] else ():
         call(function, lambda example=example: example)
     report(ended=True)
+    end(0)
+
+
+def serve_tests(program: dict[str, Any]) -> None:
+    """Run the code, tell the tests what it defines, and do what they ask for until they are gone."""
+    channel = socket.socket(fileno=REPORT)
+    peer = Peer(channel, frozenset(OPERATIONS), lambda name: True, wire.MAX_MESSAGE)
+    wire.send(channel, ["began", None])
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        defined = load(program["code"], "program")
+    except BaseException as error:
+        show(error)
+        wire.send(channel, ["failed", describe(error)])
+        end(1)
+    wanted = program["names"] or [name for name in defined if not name.startswith("__")]
+    wire.send(channel, ["defined", {name: peer.pack(defined[name]) for name in wanted if name in defined}])
+    peer.serve()
     end(0)
 
 

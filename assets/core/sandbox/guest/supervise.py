@@ -6,11 +6,13 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from assets.core.sandbox.guest import programs
+from assets.core.sandbox.guest import guard, programs
 from assets.core.sandbox.guest.cell import Cells
 
 LOOK_SECONDS = 0.02
@@ -41,6 +43,7 @@ class Supervisor:
     def __init__(self, limits: dict[str, Any]) -> None:
         self.limits = limits
         self.running: dict[int, tuple[int, str]] = {}
+        self.killed: set[str] = set()
         self.ended: dict[str, dict[str, float]] = {}
         self.stopped = ""
         self.poll = select.poll()
@@ -53,7 +56,8 @@ class Supervisor:
     def stop(self, reason: str = "") -> None:
         """Kill every cell and, with its first process, all that it started."""
         self.stopped = self.stopped or reason
-        for process, _ in self.running.values():
+        for process, role in self.running.values():
+            self.killed.add(role)
             os.kill(process, signal.SIGKILL)
 
     def run(self, captures: tuple[Capture, ...], report: Capture) -> None:
@@ -89,6 +93,7 @@ class Supervisor:
         _, status, usage = os.wait4(process, 0)
         self.ended[role] = {
             "status": os.waitstatus_to_exitcode(status),
+            "killed": role in self.killed,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "memory_bytes": usage.ru_maxrss * 1024,
         }
@@ -116,9 +121,11 @@ def supervise(cells: Cells, program: dict[str, Any]) -> dict[str, object]:
     stdin = standard_input(program["stdin"])
     ours = [stdin, out.writing, err.writing, report.writing]
     try:
-        work = programs.run_calls if program["calls"] else programs.run_script
-        files = (stdin, out.writing, err.writing, report.writing)
-        supervisor.watch(cells.start(partial(work, program), files, limits), "candidate")
+        for role, work, files in roles(program, (stdin, out.writing, err.writing), report.writing, ours):
+            supervisor.watch(cells.start(partial(work, program), files, limits), role)
+    except OSError:
+        supervisor.stop()
+        raise
     finally:
         for file in ours:
             os.close(file)
@@ -130,6 +137,20 @@ def supervise(cells: Cells, program: dict[str, Any]) -> dict[str, object]:
         "stdout": bytes(out.kept).decode(errors="replace"),
         "stderr": bytes(err.kept).decode(errors="replace"),
     }
+
+
+def roles(
+    program: dict[str, Any], streams: tuple[int, ...], report: int, ours: list[int]
+) -> Iterator[tuple[str, Callable[[dict[str, Any]], None], tuple[int, ...]]]:
+    """Who runs in which cell, with which descriptors. Tests run in a cell of their own, on a line with the program."""
+    if program["tests"] is None:
+        yield "program", programs.run_calls if program["calls"] else programs.run_script, (*streams, report)
+        return
+    line = socket.socketpair()
+    theirs, guards = (end.detach() for end in line)
+    ours += [theirs, guards]
+    yield "program", programs.serve_tests, (*streams, theirs)
+    yield "guard", guard.run_tests, (*streams, report, guards)
 
 
 def standard_input(text: str) -> int:
