@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from models.architecture.config import DecoderConfig
 from models.architecture.decoder import Decoder
 from models.architecture.huggingface import save_folder
-from models.inference.sampling import Samples, choose, sample
+from models.inference.sampling import Samples, sample
 
 PROMPTS = [[5, 17, 60], [9], [1, 2, 3, 4, 5, 6, 7, 8, 90, 33, 21], [44, 44]]
 
@@ -66,17 +66,6 @@ def test_logprobs_are_the_untruncated_models(model: Decoder, temperature: float)
         torch.testing.assert_close(found.logprobs[row].double(), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_frequencies_are_the_softmax(temperature: float) -> None:
-    """Over many draws each token comes as often as its probability says (chi-square, fixed seed)."""
-    logits = torch.tensor([1.0, -0.5, 0.3, 2.0, 0.0])
-    draws = 20_000
-    noise = torch.rand(draws, dtype=torch.float64, generator=seeded(2))
-    chosen = choose(logits.expand(draws, -1), temperature, 1.0, noise)
-    expected = (logits.double() / temperature).softmax(0) * draws
-    assert chisquare(torch.bincount(chosen, minlength=5).numpy(), expected.numpy()).pvalue > 0.01
-
-
 def test_a_decoders_frequencies_are_its_softmax(config: DecoderConfig) -> None:
     """The same for whole sequences of two tokens: the second is drawn from the distribution after the first."""
     decoder = Decoder(replace(config, vocab_size=3), seed=1)
@@ -89,27 +78,6 @@ def test_a_decoders_frequencies_are_its_softmax(config: DecoderConfig) -> None:
     found = sample(decoder, [[2]] * draws, 2, top_p=1.0, generator=seeded(3), rows=2000)
     seen = torch.bincount(found.tokens[:, 0] * 3 + found.tokens[:, 1], minlength=9)
     assert chisquare(seen.numpy(), (joint.flatten() * draws).numpy()).pvalue > 0.01
-
-
-@pytest.mark.parametrize(("top_p", "kept"), [(0.3, 1), (0.5, 1), (0.51, 2), (0.8, 2), (0.81, 3), (1.0, 4)])
-def test_top_p_keeps_the_smallest_sufficient_set(top_p: float, kept: int) -> None:
-    """Of probabilities .5, .3, .15, .05 the fewest likeliest that reach top_p are drawn, in their proportions."""
-    probabilities = torch.tensor([0.15, 0.5, 0.05, 0.3], dtype=torch.float64)
-    likeliest = [1, 3, 0, 2][:kept]
-    noise = torch.linspace(0, 1, 10_001, dtype=torch.float64)[:-1]
-    # A hair below the boundary: .5 and .8 are not exact in binary after the softmax.
-    chosen = choose(probabilities.log().expand(10_000, -1), 1.0, top_p - 1e-9, noise)
-    shares = torch.bincount(chosen, minlength=4) / 10_000
-    expected = torch.zeros(4, dtype=torch.float64)
-    expected[likeliest] = probabilities[likeliest] / probabilities[likeliest].sum()
-    torch.testing.assert_close(shares.double(), expected, atol=2e-4, rtol=0)
-
-
-def test_noise_at_its_ends_stays_inside_the_set() -> None:
-    """The least and the greatest noise pick the first and the last kept token, never one of probability zero."""
-    logits = torch.tensor([[0.0, float("-inf"), 0.0, float("-inf")]]).expand(2, -1)
-    ends = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
-    assert choose(logits, 1.0, 1.0, ends).tolist() == [0, 2]
 
 
 def test_stop_token_ends_its_row_alone(model: Decoder) -> None:
