@@ -16,7 +16,7 @@ from torch import Tensor
 from models.architecture.config import DecoderConfig
 from models.architecture.decoder import Decoder
 from models.architecture.heads import RewardModel, ValueModel, critic_from_reward
-from models.inference import sampling
+from models.inference import batching
 from models.training import experience
 from models.training.backend import TorchBackend
 from models.training.checkpoint import weights_digest
@@ -185,8 +185,9 @@ def test_only_the_reward_model_sees_the_system_prompt(
     for name, decoder in (decoders | {"reward": rewarder.decoder}).items():
         decoder.tok_embeddings.register_forward_pre_hook(lambda module, inputs, name=name: seen[name].append(inputs[0]))
     # Response tokens are sampled from the first ninety only, so that a condition's token can come from nowhere else.
-    choose = sampling.choose
-    monkeypatch.setattr(sampling, "choose", lambda logits, *rest: choose(logits[:, :90], *rest))
+    kept = batching.kept_tokens
+    below = torch.arange(config.vocab_size) < 90
+    monkeypatch.setattr(batching, "kept_tokens", lambda logits, *rest: kept(logits, *rest[:3], below.expand_as(logits)))
     reward = ConditionalReward(rewarder, system, closing=(95, 96), rows=3)
     source = RolloutSource(PROMPTS, replace(ROLLOUTS, critic_warmup_iterations=0), reward, "model", reference)
     batch = source.batch(0, models)
