@@ -189,7 +189,9 @@ def test_only_the_reward_model_sees_the_system_prompt(
     below = torch.arange(config.vocab_size) < 90
     monkeypatch.setattr(batching, "kept_tokens", lambda logits, *rest: kept(logits, *rest[:3], below.expand_as(logits)))
     reward = ConditionalReward(rewarder, system, closing=(95, 96), rows=3)
-    source = RolloutSource(PROMPTS, replace(ROLLOUTS, critic_warmup_iterations=0), reward, "model", reference)
+    source = RolloutSource(
+        PROMPTS, replace(ROLLOUTS, critic_warmup_iterations=0, top_p=0.99), reward, "model", reference
+    )
     batch = source.batch(0, models)
     ppo_objective().sums(models, batch)
     for name in ("actor", "reference", "critic"):
