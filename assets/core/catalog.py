@@ -4,7 +4,7 @@
     lake.<prefix>              where dbt expects it: the rows of all datasets below it (claims, scores of all plans)
     lake.checkpoints           the rows of all checkpoints that a plan trained
     lake.edges                 every parent of every row
-    lake.datasets, lake.ledgers, lake.dependencies    what the manifests say
+    lake.datasets, lake.ledgers, lake.dependencies, lake.generation    what the manifests say
 
 The columns that dbt expects are written down once, in its sources file. What the lake does not hold becomes an empty
 view with these columns.
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 SOURCES = CHECKOUT / "dbt_project/models/staging/_sources.yml"
 SCHEMA = "lake"
-TABLES = frozenset({"datasets", "ledgers", "dependencies"})
+TABLES = frozenset({"datasets", "ledgers", "dependencies", "generation"})
+USED = ("requests", "asked", "reused", "failed", "prompt_tokens", "completion_tokens", "cost", "seconds")
+USED_IN_ALL_RUNS = ("asked", "failed", "prompt_tokens", "completion_tokens", "cost", "seconds")
 OUTCOMES = {"in": "rows_in", "out": "rows_out", "failed": "failed"}
 
 Columns = Mapping[str, str]
@@ -141,7 +143,7 @@ def _edges(columns: Columns, parts: Iterable[Stored]) -> str:
 
 
 def table_rows(datasets: Iterable[Dataset]) -> dict[str, list[Row]]:
-    """What the manifests say, as rows of the three tables."""
+    """What the manifests say, as rows of the tables."""
     rows: dict[str, list[Row]] = {name: [] for name in sorted(TABLES)}
     for manifest in (dataset.manifest for dataset in datasets):
         place = (manifest.key, manifest.partition)
@@ -150,6 +152,7 @@ def table_rows(datasets: Iterable[Dataset]) -> dict[str, list[Row]]:
         inputs = manifest.ingredients.get("inputs", {})
         rows["datasets"].append((*place, *content, manifest.seconds, published))
         rows["ledgers"] += [(*place, *entry) for entry in _ledger(manifest.ledger)]
+        rows["generation"] += [(*place, *entry) for entry in _roles(manifest.roles)]
         rows["dependencies"] += [(*place, *entry) for entry in _inputs(inputs)]
     return rows
 
@@ -160,6 +163,20 @@ def _ledger(ledger: Mapping[str, Any] | None) -> list[Row]:
         return []
     outcomes: list[Row] = [(outcome, "", ledger[name]) for outcome, name in OUTCOMES.items()]
     return [*outcomes, *(("dropped", reason, rows) for reason, rows in ledger["dropped"].items())]
+
+
+def _roles(roles: Mapping[str, Any]) -> list[Row]:
+    """(role, engine, model, size, what was used in the build and in all runs); nothing where a role asked no model."""
+    rows: list[Row] = []
+    for role, told in roles.items():
+        binding = [told["binding"][name] for name in ("engine", "model", "size")]
+        used = [told["usage"][name] if "usage" in told else 0 for name in USED]
+        rows.append((role, *binding, *used, *(_all_runs(told, name) for name in USED_IN_ALL_RUNS)))
+    return rows
+
+
+def _all_runs(told: Mapping[str, Any], name: str) -> object:
+    return told["usage_of_all_runs"][name] if "usage_of_all_runs" in told else 0
 
 
 def _inputs(inputs: Mapping[str, str | Mapping[str, str]]) -> list[Row]:

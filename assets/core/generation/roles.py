@@ -10,8 +10,10 @@ from functools import cache, partial
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy as sa
 from pydantic import Field
 
+from assets.core.errors import InputError
 from assets.core.generation.budget import Budget
 from assets.core.generation.durable import DurableEngine
 from assets.core.generation.lazy import LazyEngine
@@ -72,7 +74,13 @@ class Roles(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 def open_store(database: str) -> GenerationStore:
     """The store that `ATHANOR_GENERATION_URL` names, else a SQLite file."""
-    return GenerationStore(os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{database}")
+    try:
+        return GenerationStore(os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{database}")
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise InputError(
+            f"{DATABASE_VARIABLE} is no database URL that can be opened ({error})",
+            "unset it for SQLite, or set postgresql+psycopg2://… (needs athanor[cluster])",
+        ) from None
 
 
 def start(role: RulesRole | OpenAIRole) -> Engine:

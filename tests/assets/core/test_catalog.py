@@ -10,7 +10,7 @@ import pytest
 
 from assets.core.catalog import expected_columns, publish_views
 from assets.core.errors import AthanorError
-from assets.core.lake import Lake
+from assets.core.lake import DatasetWriter, Lake
 from tests.orchestration import tiny_lake
 from tests.orchestration.tiny_lake import publish
 
@@ -128,6 +128,28 @@ def test_tables_say_what_the_manifests_say(lake: Lake, warehouse: Path) -> None:
     assert rows(warehouse, "select input_name, input_digest from lake.dependencies order by 1") == [
         ("all@0", "e"),
         ("one", "d"),
+    ]
+
+
+def test_generation_says_what_the_roles_took(lake: Lake, warehouse: Path) -> None:
+    """A row per role: who played it, what the build took and what all runs took; nought where no model was asked."""
+    usage = {"requests": 5, "asked": 2, "reused": 2, "failed": 1, "prompt_tokens": 9, "completion_tokens": 4}
+    used = usage | {"cost": 0.5, "seconds": 1.5}
+    model = {"engine": "openai", "model": "m", "size": "large", "identity": {}}
+    rules = {"engine": "rules", "model": "rules", "size": "rules", "identity": {}}
+
+    def fill(out: DatasetWriter) -> None:
+        out.write(people("x"))
+        asked = {"binding": model, "usage": used, "usage_of_all_runs": used | {"asked": 7, "cost": None}}
+        out.roles = {"writer": asked, "judge": {"binding": rules}}
+
+    lake.build(
+        key="a/b", partition="7", kind="dataset", fingerprint="f" * 64, ingredients={}, fill=fill, keeps_ledger=False
+    )
+    publish_views(lake, warehouse)
+    assert rows(warehouse, "select * from lake.generation order by role desc") == [
+        ("a/b", "7", "writer", "openai", "m", "large", 5, 2, 2, 1, 9, 4, 0.5, 1.5, 7, 1, 9, 4, None, 1.5),
+        ("a/b", "7", "judge", "rules", "rules", "rules", *(0,) * 14),
     ]
 
 

@@ -34,7 +34,9 @@ def test_every_field_counts() -> None:
     assert {field.name for field in fields(Request)} == OTHER.keys()
     assert {field.name for field in fields(Sampling)} == OTHER_SAMPLING.keys()
     changed = [replace(REQUEST, **{name: value}) for name, value in OTHER.items()]  # type: ignore[arg-type]
-    changed += [replace(REQUEST, sampling=replace(Sampling(), **{name: value})) for name, value in OTHER_SAMPLING.items()]  # type: ignore[arg-type]
+    changed += [
+        replace(REQUEST, sampling=replace(Sampling(), **{name: value})) for name, value in OTHER_SAMPLING.items()
+    ]  # type: ignore[arg-type]
     assert len({key(each) for each in [REQUEST, *changed]}) == 1 + len(changed)
 
 
@@ -51,7 +53,9 @@ def test_prompts_of_different_kinds_never_meet() -> None:
 
 def test_equal_requests_have_equal_keys() -> None:
     """`temperature=0` and `temperature=0.0` are one request; asking it twice would be paid twice."""
-    assert key(Request("a", Sampling(temperature=0, top_p=1))) == key(Request("a", Sampling(temperature=0.0, top_p=1.0)))
+    assert key(Request("a", Sampling(temperature=0, top_p=1))) == key(
+        Request("a", Sampling(temperature=0.0, top_p=1.0))
+    )
 
 
 def test_a_key_is_the_same_in_another_process() -> None:
