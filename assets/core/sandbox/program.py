@@ -13,10 +13,10 @@ Status = Literal["ok", "wrong", "exception", "timeout", "memory", "refused", "in
 class Limits:
     """What one program may take (our defaults). Two processes run a program with tests; each has these limits.
 
-    `seconds` of wall clock for all of it and `cpu_seconds` for each process (rounded up to whole seconds);
-    `memory_bytes` for each process and for all together; `file_bytes` of each file and `disk_bytes` of all, which lie in
-    memory; `processes` counts threads too; `output_bytes` are kept of stdout and of stderr, the rest is dropped;
-    `result_bytes` of results at most, a program that sends more is refused.
+    `seconds` of wall clock for all of it, `cpu_seconds` for each process (rounded up to whole seconds); `memory_bytes`
+    for each process and for all together; `file_bytes` of each file, stdin too, and `disk_bytes` of all, which lie in
+    memory; `processes` counts threads too; `output_bytes` are kept of stdout and of stderr, and the rest is dropped;
+    `result_bytes` of results at most: a program that sends more is refused.
     """
 
     seconds: float = 10.0

@@ -16,8 +16,6 @@ class Unusable(Exception):
 
 def judge(program: Program, limits: Limits, facts: dict[str, Any], seconds: float) -> Outcome:
     """The outcome of a program; raises Unusable when the facts tell nothing about it."""
-    if "failed" in facts:
-        raise Unusable(facts["failed"])
     entries = _entries(facts["report"])
     if not any("began" in entry for entry in entries):
         raise Unusable(f"the program did not begin: {facts['stderr'].strip() or facts['processes']}")

@@ -59,7 +59,7 @@ def command() -> list[str]:
     words = [bubblewrap(), "--die-with-parent", "--new-session"]
     words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if os.geteuid() == 0:
-        # Root needs no user namespace; it keeps what it takes to become nobody, which is the first thing it does inside.
+        # Root needs no user namespace; it keeps what it takes to become nobody, the first thing it does inside.
         words += [word for name in ("SYS_ADMIN", "SETUID", "SETGID") for word in ("--cap-add", f"CAP_{name}")]
     else:
         words += ["--unshare-user"]
@@ -80,7 +80,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.channel, theirs = socket.socketpair()
-        self.errors = tempfile.TemporaryFile()
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
         with theirs:
             self.process = subprocess.Popen(
                 command(),
@@ -91,7 +91,7 @@ class Worker:
                 cwd="/",
             )
         try:
-            ready = self._ask(None, START_SECONDS)["ready"]
+            ready = self._receive(START_SECONDS)["ready"]
         except Unusable:
             ready = False
         if not ready:
@@ -100,23 +100,36 @@ class Worker:
 
     def run(self, program: Program, limits: Limits) -> Outcome:
         """Run one program to its outcome; raises Unusable when this worker must be replaced."""
-        message = {**asdict(program), "limits": asdict(limits)}
+        if len(program.stdin.encode("utf-8", "surrogatepass")) > min(limits.file_bytes, limits.disk_bytes):
+            return Outcome("refused", detail="stdin is larger than a file may be")
+        message = {**asdict(program), "tests": "", "tested": program.tests is not None, "limits": asdict(limits)}
         started = time.monotonic()
-        facts = self._ask(message, limits.seconds + GRACE_SECONDS)
+        self._send(message)
+        if program.tests is not None:
+            self._send(program.tests)
+        facts = self._receive(limits.seconds + GRACE_SECONDS)
         return judge(program, limits, facts, time.monotonic() - started)
 
-    def _ask(self, message: object, seconds: float) -> dict[str, Any]:
+    def _send(self, message: object) -> None:
+        self.channel.settimeout(GRACE_SECONDS)
+        try:
+            wire.send(self.channel, message)
+        except OSError as error:
+            raise self._gone(error) from error
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
         self.channel.settimeout(seconds)
         try:
-            if message is not None:
-                wire.send(self.channel, message)
             return wire.receive(self.channel)  # type: ignore[return-value]
         except (OSError, EOFError, wire.ProtocolError) as error:
-            raise Unusable(f"the worker is gone: {error or type(error).__name__}") from error
+            raise self._gone(error) from error
+
+    def _gone(self, error: Exception) -> Unusable:
+        return Unusable(f"the worker is gone ({error or type(error).__name__}): {self._complaint()}")
 
     def _complaint(self) -> str:
         self.errors.seek(0)
-        return self.errors.read().decode(errors="replace").strip() or "it did not answer"
+        return self.errors.read().decode(errors="replace").strip() or "it said nothing"
 
     def kill(self) -> None:
         """End it and all it runs."""

@@ -31,11 +31,10 @@ class Line(Peer):
         return ["object", [self.show(value), None]]
 
 
-def run_tests(program: dict[str, Any]) -> None:
-    """Run the tests to their end and report `ok`, or why not."""
-    names = program["names"]
+def run_tests(tests: str, names: list[str], limit: int) -> None:
+    """Run the tests to their end and report `ok`, or why not. The program may send messages of `limit` bytes."""
     channel = socket.socket(fileno=LINE)
-    peer = Line(channel, FROM_PROGRAM, lambda name: not names or name in names, program["limits"]["result_bytes"])
+    peer = Line(channel, FROM_PROGRAM, lambda name: not names or name in names, limit)
     try:
         _expect(peer, "began")
         report(began=True)
@@ -47,9 +46,9 @@ def run_tests(program: dict[str, Any]) -> None:
     module = types.ModuleType("tests")
     sys.modules["tests"] = module
     module.__dict__.update(visible)
-    lines = program["tests"].splitlines()
+    lines = tests.splitlines()
     try:
-        exec(compile(program["tests"], FILE, "exec"), module.__dict__)
+        exec(compile(tests, FILE, "exec"), module.__dict__)
         failed = _unit_tests(module.__dict__)
     except BaseException as error:
         failed = error

@@ -38,6 +38,8 @@ def load(code: str, name: str) -> dict[str, Any]:
 
 def run_script(program: dict[str, Any]) -> None:
     """Run the code to its end as `python program.py` would."""
+    if program["stdin"]:
+        offer(program["stdin"])
     report(began=True)
     status = 0
     try:
@@ -49,6 +51,14 @@ def run_script(program: dict[str, Any]) -> None:
         show(error)
         status = 1
     end(status)
+
+
+def offer(text: str) -> None:
+    """Let descriptor 0 read the text. From a file without a name: a pipe could fill up."""
+    with open(os.open("/tmp", os.O_TMPFILE | os.O_RDWR), "wb") as file:
+        file.write(text.encode("utf-8", "surrogatepass"))
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
 
 
 def run_calls(program: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import operator
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from assets.core.sandbox.guest import wire
 from assets.core.sandbox.guest.values import Tree, decode, encode
@@ -139,29 +139,33 @@ class Peer:
         self.references: dict[int, Any] = {}
 
     def ask(self, operation: str, *operands: Any) -> Any:
-        """Let the other side do it; returns or raises what it did there."""
+        """Let the other side do it; returns or raises what it did there. Raises Gone when it cannot go on."""
         if self.failure:
             raise Gone(self.failure)
         try:
             wire.send(self.channel, [operation, [self.pack(operand) for operand in operands]])
-            while True:
-                kind, content = self.message()
-                if kind not in ("value", "raise"):
-                    self.answer(kind, content)
-                    continue
-                result = self._raised(content) if kind == "raise" else self.unpack(content[0])
-                break
-            if kind == "value" and operation == "call":
-                self._apply_changes(operands[1], content[1])
+            kind, content = self._reply()
+            if kind == "value":
+                result = self.unpack(content[0])
+                if operation == "call":
+                    self._apply_changes(operands[1], content[1])
+                return result
+            error = self._raised(content)
         except (OSError, EOFError):
             self._fail("the program ended while it was called")
-        except (wire.ProtocolError, *MALFORMED) as error:
-            self._fail(f"refused: {error}")
-        if kind == "raise":
-            raise result
-        return result
+        except (wire.ProtocolError, *MALFORMED) as problem:
+            self._fail(f"refused: {problem}")
+        raise error
 
-    def _fail(self, failure: str) -> None:
+    def _reply(self) -> tuple[str, Any]:
+        """The answer to what was asked; what the other side asks meanwhile is done first."""
+        while True:
+            kind, content = self.message()
+            if kind in ("value", "raise"):
+                return kind, content
+            self.answer(kind, content)
+
+    def _fail(self, failure: str) -> NoReturn:
         self.failure = failure
         raise Gone(failure) from None
 

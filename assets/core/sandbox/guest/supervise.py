@@ -8,12 +8,13 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from assets.core.sandbox.guest import guard, programs
+from assets.core.sandbox.guest import wire
 from assets.core.sandbox.guest.cell import Cells
+from assets.core.sandbox.guest.guard import run_tests
+from assets.core.sandbox.guest.programs import run_calls, run_script, serve_tests
 
 LOOK_SECONDS = 0.02
 MS = 1000
@@ -102,10 +103,13 @@ class Supervisor:
 
 
 def memory_of_all() -> int:
-    """Bytes that the processes of the cells hold, file pages left out: all that this process sees but itself and init."""
+    """Bytes that the processes of all cells hold, pages of files left out.
+
+    They are all that are to be seen here but init, the zygote and this one.
+    """
     total = 0
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) not in (1, os.getpid()):
+        if name.isdigit() and int(name) not in (1, os.getppid(), os.getpid()):
             with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
                 for line in file:
                     if line.startswith((b"RssAnon", b"RssShmem")):
@@ -113,52 +117,31 @@ def memory_of_all() -> int:
     return total
 
 
-def supervise(cells: Cells, program: dict[str, Any]) -> dict[str, object]:
-    """Run one program; what came out of it and how its processes ended. Raises OSError when it cannot be started."""
+def supervise(cells: Cells, channel: socket.socket) -> None:
+    """Run the program that the host sends; send what came out of it and how its processes ended.
+
+    The tests are read after the program was forked: it could find the answers in its memory. Raises when the program
+    cannot be started; what the host has sent is then not read to its end, and the worker cannot go on.
+    """
+    program: dict[str, Any] = wire.receive(channel)  # type: ignore[assignment]
     limits = program["limits"]
     out, err, report = (Capture(limits[name]) for name in ("output_bytes", "output_bytes", "result_bytes"))
     supervisor = Supervisor(limits)
-    stdin = standard_input(program["stdin"])
-    ours = [stdin, out.writing, err.writing, report.writing]
-    try:
-        for role, work, files in roles(program, (stdin, out.writing, err.writing), report.writing, ours):
-            supervisor.watch(cells.start(partial(work, program), files, limits), role)
-    except OSError:
-        supervisor.stop()
-        raise
-    finally:
-        for file in ours:
-            os.close(file)
+    streams = (os.open("/dev/null", os.O_RDONLY), out.writing, err.writing)
+    if program["tested"]:
+        theirs, guards = socket.socketpair()
+        supervisor.watch(cells.start(partial(serve_tests, program), (*streams, theirs.fileno()), limits), "program")
+        theirs.close()
+        work = partial(run_tests, str(wire.receive(channel)), program["names"], limits["result_bytes"])
+        supervisor.watch(cells.start(work, (*streams, report.writing, guards.fileno()), limits), "guard")
+        guards.close()
+    else:
+        work = partial(run_calls if program["calls"] else run_script, program)
+        supervisor.watch(cells.start(work, (*streams, report.writing), limits), "program")
+    for capture in (out, err, report):
+        os.close(capture.writing)
     supervisor.run((out, err, report), report)
-    return {
-        "stopped": supervisor.stopped,
-        "processes": supervisor.ended,
-        "report": bytes(report.kept).decode(errors="replace"),
-        "stdout": bytes(out.kept).decode(errors="replace"),
-        "stderr": bytes(err.kept).decode(errors="replace"),
-    }
-
-
-def roles(
-    program: dict[str, Any], streams: tuple[int, ...], report: int, ours: list[int]
-) -> Iterator[tuple[str, Callable[[dict[str, Any]], None], tuple[int, ...]]]:
-    """Who runs in which cell, with which descriptors. Tests run in a cell of their own, on a line with the program."""
-    if program["tests"] is None:
-        yield "program", programs.run_calls if program["calls"] else programs.run_script, (*streams, report)
-        return
-    line = socket.socketpair()
-    theirs, guards = (end.detach() for end in line)
-    ours += [theirs, guards]
-    yield "program", programs.serve_tests, (*streams, theirs)
-    yield "guard", guard.run_tests, (*streams, report, guards)
-
-
-def standard_input(text: str) -> int:
-    """A file to read the text from, complete before the program starts: a pipe could fill up."""
-    if not text:
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    file = os.memfd_create("stdin")
-    with open(os.dup(file), "wb") as writer:
-        writer.write(text.encode("utf-8", "surrogatepass"))
-    os.lseek(file, 0, os.SEEK_SET)
-    return file
+    answer = {"stopped": supervisor.stopped, "processes": supervisor.ended}
+    for name, capture in (("report", report), ("stdout", out), ("stderr", err)):
+        answer[name] = bytes(capture.kept).decode(errors="replace")
+    wire.send(channel, answer)

@@ -1,4 +1,4 @@
-"""The one long-lived process of a worker: it has imported what programs commonly import, and forks a cell for each."""
+"""The one long-lived process of a worker: it has imported what programs commonly import, and forks for each program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import resource
 import socket
 import sys
 
-from assets.core.sandbox.guest import wire
+from assets.core.sandbox.guest import seccomp, wire
 from assets.core.sandbox.guest.cell import OPEN_FILES, Cells, become_nobody
 from assets.core.sandbox.guest.supervise import supervise
 
@@ -26,25 +26,24 @@ def main() -> None:
     channel = claim_channel()
     if os.getuid() == 0:
         become_nobody()
+    seccomp.install()
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     for name in COMMON:
         __import__(name)
     sys.path[:] = ["/tmp", *(path for path in sys.path if path.startswith(sys.base_prefix))]
     sys.argv = ["program.py"]
-    cells = Cells()
     gc.collect()
     gc.freeze()
-    wire.send(channel, {"ready": trial(cells)})
-    while True:
-        try:
-            program = wire.receive(channel)
-        except EOFError:
+    wire.send(channel, {"ready": trial(Cells())})
+    while channel.recv(1, socket.MSG_PEEK):
+        # The supervisor, not this process, reads the program: nothing of one may be in memory when the next is forked.
+        supervisor = os.fork()
+        if supervisor == 0:
+            supervise(Cells(), channel)
+            os._exit(0)
+        _, status = os.waitpid(supervisor, 0)
+        if status != 0:
             return
-        try:
-            answer = supervise(cells, program)  # type: ignore[arg-type]
-        except OSError as error:
-            answer = {"failed": repr(error)}
-        wire.send(channel, answer)
 
 
 def claim_channel() -> socket.socket:
