@@ -52,14 +52,14 @@ def test_any_flipped_bit_is_told(told: Completion, data: st.DataObject) -> None:
     body = bytearray(encode(told))
     place = data.draw(st.integers(0, 8 * len(body) - 1))
     body[place // 8] ^= 1 << place % 8
-    with pytest.raises(ValueError, match="format|checksum"):
+    with pytest.raises(ValueError, match=r"format|checksum"):
         decode(bytes(body))
 
 
 @pytest.mark.parametrize("body", [b"", b"\x01", b"\x02abcd{}"])
 def test_what_is_no_body_is_told(body: bytes) -> None:
     """Cut off, or of a later version."""
-    with pytest.raises(ValueError, match="format|checksum"):
+    with pytest.raises(ValueError, match=r"format|checksum"):
         decode(body)
 
 

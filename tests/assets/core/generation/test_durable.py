@@ -102,9 +102,9 @@ def test_a_long_run_of_stored_answers_is_not_gathered_in_memory(store: Generatio
             taken += 1
             yield request(number)
 
-    for given, _ in enumerate(durable(FakeEngine(window=10**9), store).generate(requests())):
-        assert taken - given <= 2 * module.MOST_READY
-    assert given == known
+    for place, _ in enumerate(durable(FakeEngine(window=10**9), store).generate(requests())):
+        assert taken - place <= 2 * module.MOST_READY
+    assert place == known
 
 
 def test_failures_are_told_and_asked_again_by_the_next_run(store: GenerationStore) -> None:

@@ -79,9 +79,11 @@ def test_rules_ask_nobody(world: World) -> None:
 
 def test_rules_refuse_to_generate(world: World) -> None:
     """A recipe that forgot its rule is told how to bind a model."""
-    with Roles().open(Roles().bind(["writer"]), Caller("a")) as responders:
-        with pytest.raises(AthanorError, match=r"\[roles\.writer\]"):
-            next(responders["writer"].generate([]))
+    with (
+        Roles().open(Roles().bind(["writer"]), Caller("a")) as responders,
+        pytest.raises(AthanorError, match=r"\[roles\.writer\]"),
+    ):
+        next(responders["writer"].generate([]))
 
 
 def test_a_model_answers_and_is_counted(world: World, server: RunningServer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,7 @@ from assets.core.generation.prices import Price
 from assets.core.generation.responder import Binding, Responder
 from assets.core.generation.rows import DatasetRows, Row, ask_rows
 from assets.core.generation.store import GenerationStore
-from assets.core.lake import Dataset, DatasetWriter, Lake
+from assets.core.lake import Dataset, DatasetWriter
 from models.inference.engine import Failed, Request
 from tests.assets.core.generation.fakes import Answer, FakeEngine, by_prompt, request
 from tests.assets.core.lake.child import build, open_lake
