@@ -19,6 +19,8 @@ _LETTERS = tuple(map(repr, LETTERS))
 _SMALL = range(1, 10)
 _CUTS = range(1, 4)
 _FEW = range(2, 6)
+# Few thresholds, far apart: no handful of cases tells 6 from 7.
+_BOUNDS = (0, 5, 10)
 
 
 class Operation(NamedTuple):
@@ -50,14 +52,14 @@ UNARY: tuple[Operation, ...] = (
     _unary("int", "int", "{k} - {x}", k=range(0, 10)),
     _unary("int", "int", "abs({x})"),
     _unary("int", "int", "{x} * {x}"),
-    _unary("int", "int", "max({x}, {k})", k=_SMALL),
-    _unary("int", "int", "min({x}, {k})", k=_SMALL),
-    _unary("int", "int", "{x} if {x} > {k} else {j}", k=_SMALL, j=_SMALL),
+    _unary("int", "int", "max({x}, {k})", k=_BOUNDS),
+    _unary("int", "int", "min({x}, {k})", k=_BOUNDS),
+    _unary("int", "int", "{x} if {x} > {k} else {j}", k=_BOUNDS, j=_SMALL),
     _unary("int", "int", "{x} + {k} if {x} % 2 == 0 else {x}", k=_SMALL),
-    _unary("int", "bool", "{x} > {k}", k=_SMALL),
+    _unary("int", "bool", "{x} > {k}", k=_BOUNDS),
     _unary("int", "bool", "{x} % {k} == 0", k=_FEW),
     _unary("int", "str", "str({x})"),
-    _unary("int", "str", "{c} if {x} > {k} else {j}", k=_SMALL, c=_LETTERS, j=_LETTERS),
+    _unary("int", "str", "{c} if {x} > {k} else {j}", k=_BOUNDS, c=_LETTERS, j=_LETTERS),
     _unary("int", "ints", "[int(d) for d in str({x})]"),
     _unary("int", "ints", "[{x}, {x} + {k}]", k=_SMALL),
     _unary("int", "ints", "[{x} * v for v in range({k})]", k=_FEW),
@@ -75,9 +77,7 @@ UNARY: tuple[Operation, ...] = (
     _unary("str", "str", "{c} + {x}", c=_LETTERS),
     _unary("str", "str", "{c} + {x} + {j}", c=_LETTERS, j=_LETTERS),
     _unary("str", "str", "{x} * {k}", k=(2, 3)),
-    _unary(
-        "str", "str", "{x}.replace({c}, {j})", c=_LETTERS, j=("''", "'x'")
-    ),
+    _unary("str", "str", "{x}.replace({c}, {j})", c=_LETTERS, j=("''", "'x'")),
     _unary("str", "str", "''.join(sorted({x}))"),
     _unary("str", "str", "''.join(v for v in {x} if v != {c})", c=_LETTERS),
     _unary("str", "int", "len({x})"),
@@ -93,8 +93,8 @@ UNARY: tuple[Operation, ...] = (
     _unary("ints", "ints", "[v * {k} + {j} for v in {x}]", k=range(2, 10), j=_SMALL),
     _unary("ints", "ints", "[{k} - v for v in {x}]", k=_SMALL),
     _unary("ints", "ints", "[v % {k} for v in {x}]", k=range(2, 10)),
-    _unary("ints", "ints", "[v for v in {x} if v > {k}]", k=_SMALL),
-    _unary("ints", "ints", "[v for v in {x} if v < {k}]", k=_SMALL),
+    _unary("ints", "ints", "[v for v in {x} if v > {k}]", k=_BOUNDS),
+    _unary("ints", "ints", "[v for v in {x} if v < {k}]", k=_BOUNDS),
     _unary("ints", "ints", "[v for v in {x} if v % {k} == 0]", k=_FEW),
     _unary("ints", "ints", "[abs(v) for v in {x}]"),
     _unary("ints", "ints", "sorted({x})"),

@@ -38,7 +38,7 @@ def test_training_texts_are_read_one_by_one() -> None:
     """The training set may be larger than memory: an answer comes before the next text is asked for."""
     read = []
 
-    def texts():  # noqa: ANN202
+    def texts():
         for text in (TEST, "other"):
             read.append(text)
             yield text
