@@ -40,11 +40,12 @@ class Again(Exception):
 
 @dataclass
 class Call:
-    """A request as it is sent, and its tries that count."""
+    """A request as it is sent, when it was first, and its tries that count."""
 
     request: Request
     path: str
     body: bytes
+    began: float | None = None
     attempts: int = 0
 
 
@@ -102,13 +103,15 @@ class HTTPClient:
             if self._tokens is not None:
                 await self._tokens.acquire(min(estimated_tokens(call.request), self._tokens.max_rate))
             started = time.monotonic()
+            call.began = started if call.began is None else call.began
             call.attempts += 1
             try:
-                reply = await self._post(call)
-                return self._outcome(call, reply, started)
+                return self._outcome(call, await self._post(call), started)
             except Again as error:
-                # Also a try that was not made counts while others are answered: it would never end.
-                call.attempts -= not (error.counts or self._outage.answered_since(started))
+                # One request that is turned away while others are answered would go on for ever. Were none answered,
+                # the outage would have ended the run by then.
+                if not error.counts and started - call.began < 2 * self._settings.patience_seconds:
+                    call.attempts -= 1
                 raise
 
     async def _post(self, call: Call) -> Reply:

@@ -37,7 +37,8 @@ class OpenAISettings:
     """The wait after the first failure, doubled with each further one up to 30 s, and shortened at random by up to
     half. A `Retry-After` counts instead."""
     patience_seconds: float = 300.0
-    """How long the endpoint may be unreachable or overloaded for every request before the engine gives up."""
+    """How long the endpoint may be unreachable or overloaded: for all requests, before the engine gives up; for one
+    while others are answered, twice as long before that counts as failed tries."""
     connect_seconds: float = 10.0
     """Limit of one connection's set-up."""
     request_seconds: float = 600.0

@@ -25,7 +25,6 @@ class Outage:
         self._began: float | None = None
         self._pauses = 0
         self._until = 0.0
-        self._last_answer = 0.0
 
     async def over(self) -> None:
         """Waits for the end of the pause."""
@@ -34,11 +33,7 @@ class Outage:
 
     def answered(self) -> None:
         """The endpoint works."""
-        self._began, self._pauses, self._last_answer = None, 0, time.monotonic()
-
-    def answered_since(self, moment: float) -> bool:
-        """Whether another request was answered after `moment` (of time.monotonic)."""
-        return self._last_answer > moment
+        self._began, self._pauses = None, 0
 
     def refused(self, what: str, remedy: str, retry_after: float | None) -> None:
         """Pauses all requests for `retry_after` seconds or, untold, for longer from pause to pause.

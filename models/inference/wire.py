@@ -158,7 +158,7 @@ def _sample(choice: Mapping[str, Any], request: Request, dialect: Dialect) -> Sa
     text = message.get("content" if chat else "text")
     if not isinstance(text, str | None):
         raise Unusable("malformed", f"the answer's text is {type(text).__name__}, not text")
-    token_ids = tuple(_field(choice, "token_ids", list)) if dialect == "vllm" else None
+    token_ids = tuple(_list(choice, "token_ids", int)) if dialect == "vllm" else None
     # A lone end token is an answer of a base model, seen only where token ids are told.
     if not text and not token_ids:
         raise Unusable("empty", "the answer is empty")
@@ -173,12 +173,15 @@ def _logprobs(choice: Mapping[str, Any], chat: bool) -> tuple[float, ...]:
     if not isinstance(told, dict):
         raise Unusable("malformed", "the answer has no log probabilities: the endpoint does not offer them")
     if chat:
-        values = [_field(token, "logprob", (float, int)) for token in _field(told, "content", list)]
-    else:
-        values = _field(told, "token_logprobs", list)
-    if not all(isinstance(value, float | int) for value in values):
-        raise Unusable("malformed", "a log probability is not a number")
-    return tuple(map(float, values))
+        return tuple(float(_field(token, "logprob", (float, int))) for token in _field(told, "content", list))
+    return tuple(map(float, _list(told, "token_logprobs", (float, int))))
+
+
+def _list(holder: Any, name: str, kind: type | tuple[type, ...]) -> list[Any]:
+    values = _field(holder, name, list)
+    if not all(isinstance(value, kind) for value in values):
+        raise Unusable("malformed", f"{name} holds something that is not a number")
+    return values
 
 
 def _field(holder: Any, name: str, kind: type | tuple[type, ...]) -> Any:

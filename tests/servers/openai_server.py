@@ -116,6 +116,8 @@ class Server:
             return failure(404, f"the model {body['model']!r} does not exist")
         if self.options.refuse and self.options.refuse in key:
             return failure(400, "this prompt is not answered here")
+        if self.options.overload and self.options.overload in key:
+            return self.too_many("503")
         self.count("tried", key)
         self.going += 1
         self.most_at_once = max(self.most_at_once, self.going)
@@ -161,7 +163,8 @@ class Server:
         return failure(int(fault[:3]), "slow down", {"Retry-After": after[fault]} if fault in after else {})
 
     async def counts(self, _: web.Request) -> web.Response:
-        facts = {"tried": self.tried, "answered": self.answered, "most_at_once": self.most_at_once}
+        facts = {"tried": self.tried, "answered": self.answered}
+        facts |= {"arrived": self.arrived, "most_at_once": self.most_at_once}
         return web.Response(body=orjson.dumps(facts), content_type="application/json")
 
 
@@ -231,6 +234,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--hang-seconds", type=float, default=3600)
     parser.add_argument("--delay", type=float, default=0, help="seconds that an answer takes at most")
     parser.add_argument("--refuse", help="a text whose prompts are answered by 400")
+    parser.add_argument("--overload", help="a text whose prompts are answered by 503")
     options = parser.parse_args(arguments)
     if unknown := options.faults.keys() - FAULTS:
         parser.error(f"unknown faults {sorted(unknown)}: choose from {', '.join(FAULTS)}")

@@ -55,7 +55,7 @@ class RunningServer:
         self.process.stdout.close()
 
     def counts(self) -> dict[str, Any]:
-        """`tried` and `answered` by request (its JSON, keys sorted), and `most_at_once`."""
+        """`tried` and `answered` by request (its JSON, keys sorted); `arrived` and `most_at_once` in number."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/counts", timeout=10) as response:
             return orjson.loads(response.read())
 
