@@ -12,6 +12,9 @@ from models.architecture.config import DecoderConfig
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+GENERATION_FILE = "generation_config.json"
+# Ends a turn of a conversation in InternLM2's template.
+TURN_END = "<|im_end|>"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -105,7 +108,8 @@ def write_folder(
     """Creates `folder` with config.json, generation_config.json and the tokenizer's files; no weights yet."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG_FILE, settings | special_ids)
-    write_json(folder / "generation_config.json", {"_from_model_config": True} | special_ids)
+    ends = answer_ends(tokenizer_folder) if tokenizer_folder else {}
+    write_json(folder / GENERATION_FILE, {"_from_model_config": True} | special_ids | ends)
     if tokenizer_folder:
         for name in TOKENIZER_FILES:
             if (tokenizer_folder / name).exists():
@@ -185,6 +189,26 @@ def special_ids(tokenizer_folder: Path, vocab_size: int) -> dict[str, object]:
         )
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     return {name: value for name, value in ids.items() if value is not None}
+
+
+def answer_ends(tokenizer_folder: Path) -> dict[str, object]:
+    """The tokens that end an answer, under generation_config.json's name, for a tokenizer that ends turns by one of
+    its own: servers end an answer there."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    assert tokenizer is not None, tokenizer_folder
+    turn_end = tokenizer.get_vocab().get(TURN_END)
+    if turn_end is None or tokenizer.eos_token_id is None or tokenizer.chat_template is None:
+        return {}
+    return {"eos_token_id": [tokenizer.eos_token_id, turn_end]}
+
+
+def end_ids(folder: Path) -> frozenset[int]:
+    """The tokens that end an answer of the model in `folder`, none where its generation_config.json names none."""
+    settings = json.loads((folder / GENERATION_FILE).read_text()) if (folder / GENERATION_FILE).exists() else {}
+    named = settings.get("eos_token_id")
+    return frozenset() if named is None else frozenset([named] if isinstance(named, int) else named)
 
 
 def write_json(path: Path, content: dict[str, object]) -> None:
