@@ -25,7 +25,7 @@ SIGNATURES: tuple[tuple[Signature, int], ...] = (
     (("int",), 4),
     (("str",), 4),
     (("ints",), 4),
-    (("strs",), 4),
+    (("strs",), 2),
     (("int", "int"), 2),
     (("str", "int"), 1),
     (("str", "str"), 1),
@@ -35,7 +35,9 @@ SIGNATURES: tuple[tuple[Signature, int], ...] = (
 )
 NAME, ARGUMENTS = "f", ("x", "y")
 CANONICAL_INPUTS = 32
-MIN_INT, MAX_INT, MAX_LENGTH = -9, 30, 4
+MAX_LENGTH = 4
+# Numbers that a prompt shows: small ones are few, and one or two tokens. The canonical inputs need more of them.
+SHOWN_INTS, CANONICAL_INTS = (-5, 12), (-30, 60)
 # Larger results would make prompts that are mostly digits; 1 in 20 functions is drawn again for it.
 MAX_OUTPUT_CHARACTERS = 40
 
@@ -94,27 +96,30 @@ def _function(signature: Signature, chain: Sequence[Operation], rng: random.Rand
     return MiniFunction(source, signature, len(chain))
 
 
-def draw_inputs(signature: Signature, n: int, rng: random.Random) -> list[tuple[Value, ...]]:
-    """`n` tuples of arguments, all different."""
+def draw_inputs(
+    signature: Signature, n: int, rng: random.Random, bounds: tuple[int, int] = SHOWN_INTS
+) -> list[tuple[Value, ...]]:
+    """`n` tuples of arguments, all different, with numbers within `bounds`; of a single number there are 18."""
     found: dict[str, tuple[Value, ...]] = {}
     while len(found) < n:
-        values = tuple(_value(wanted, rng) for wanted in signature)
+        values = tuple(_value(wanted, rng, bounds) for wanted in signature)
         found.setdefault(repr(values), values)
     return list(found.values())
 
 
 def canonical_inputs(signature: Signature) -> list[tuple[Value, ...]]:
     """The inputs that decide which functions of a signature behave alike: the same everywhere and for ever."""
-    return draw_inputs(signature, CANONICAL_INPUTS, random.Random(f"case2code:canonical:{','.join(signature)}"))
+    rng = random.Random(f"case2code:canonical:{','.join(signature)}")
+    return draw_inputs(signature, CANONICAL_INPUTS, rng, CANONICAL_INTS)
 
 
-def _value(wanted: Type, rng: random.Random) -> Value:
+def _value(wanted: Type, rng: random.Random, bounds: tuple[int, int]) -> Value:
     if wanted == "int":
-        return rng.randint(MIN_INT, MAX_INT)
+        return rng.randint(*bounds)
     if wanted == "str":
         return _word(rng)
     if wanted == "ints":
-        return [rng.randint(MIN_INT, MAX_INT) for _ in range(_length(rng))]
+        return [rng.randint(*bounds) for _ in range(_length(rng))]
     return [_word(rng) for _ in range(_length(rng))]
 
 
