@@ -19,7 +19,7 @@ class Runner(Protocol):
 
 
 class Executed(NamedTuple):
-    """The cases of a function, and the outputs of its second run (None: not asked for, or it did not end well)."""
+    """The cases of a function, and the outputs of its second run (None: not asked for)."""
 
     cases: Cases
     again: list[Output] | None
@@ -31,7 +31,7 @@ def execute(
     """Calls each function on each of its inputs, in any order of functions.
 
     `twice` asks for a second run in a process of its own, from the last input to the first: what the clock, a random
-    number or an earlier call decides comes out otherwise there.
+    number or an earlier call decides comes out otherwise there. Where the sandbox failed in either, the cases say so.
     """
     running: dict[int, tuple[Function, Written]] = {}
     first: dict[int, Outcome] = {}
@@ -52,8 +52,8 @@ def execute(
             first[job] = outcome
         else:
             forwards, backwards = (first.pop(job), outcome) if run else (outcome, first.pop(job))
-            again = make_outputs(backwards)[::-1] if backwards.status == "ok" else None
-            yield Executed(make_cases(*running.pop(job), forwards), again)
+            told = backwards if backwards.status == "infrastructure" else forwards
+            yield Executed(make_cases(*running.pop(job), told), make_outputs(backwards)[::-1])
 
 
 def make_program(function: Function, written: Written, limits: Limits, *, backwards: bool = False) -> Program:

@@ -17,6 +17,7 @@ DropReason = Literal[
     "all_errors",
     "address",
     "not_repeatable",
+    "few_values",
     "all_identical",
 ]
 ADDRESS = " at 0x"
@@ -28,15 +29,18 @@ def drop_reason(
     again: Sequence[Output] | None = None,
     drop_addresses: bool = True,
     drop_identical: bool = False,
+    min_values: int = 1,
     tolerance: float = 1e-9,
 ) -> DropReason | None:
     """The first reason to drop a function, or None. Those up to `all_errors` are the official filter's
-    (filter_code_from_exec.py), whose rule `all_identical` is commented out there.
+    (filter_code_from_exec.py). Its rule against identical outputs is commented out; `all_identical` is stricter than
+    that was: a constant function stays one if some inputs make it raise.
 
     `again` are the outputs of a second run in another process: one that differs depends on more than its inputs.
     Raises ValueError for an infrastructure failure, which says nothing of the function.
     """
     outputs = cases.example_outputs
+    values = [output.text for output in outputs if not output.is_error]
     if cases.status == "infrastructure":
         raise ValueError(f"{cases.id}: not run ({cases.detail}); send it to the dead letters")
     if cases.status != "ok":
@@ -47,13 +51,15 @@ def drop_reason(
         return "count_mismatch"
     if any(not output.text for output in outputs):
         return "malformed_return"
-    if all(output.is_error for output in outputs):
+    if not values:
         return "all_errors"
     if drop_addresses and any(ADDRESS in text for text in (*cases.example_inputs, *(o.text for o in outputs))):
         return "address"
     if again is not None and not same_outputs(outputs, again, tolerance):
         return "not_repeatable"
-    if drop_identical and len({output.text for output in outputs}) == 1:
+    if len(values) < min_values:
+        return "few_values"
+    if drop_identical and len(set(values)) == 1:
         return "all_identical"
     return None
 

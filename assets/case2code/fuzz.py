@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from random import Random
 
-from assets.case2code.schema import Arguments
+from assets.case2code.schema import Arguments, Function, Written
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CHARACTERS = LETTERS + LETTERS.upper() + "0123456789 _-.,:;/\\'\"()[]{}<>=+*%&#@!?\n\t"
@@ -72,12 +72,18 @@ NAMES_OF_TYPES: Mapping[tuple[str, ...], str] = {
 NAMES = {name: types for types, names in NAMES_OF_TYPES.items() for name in names.split()}
 
 
+def fuzz_function(function: Function, n_tuples: int, guidance: float, seed: int) -> Written:
+    """The inputs of one function as the fuzzer writes them: those of `fuzz_inputs`, seeded by the function's id."""
+    tree = ast.parse(function.code)
+    (node,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function.func_name)
+    return Written(function.id, fuzz_inputs(node, n_tuples, guidance, Random(f"{seed}:{function.id}")))
+
+
 def fuzz_inputs(function: ast.FunctionDef, n_tuples: int, guidance: float, rng: Random) -> list[Arguments]:
     """Up to `n_tuples` distinct calls of a function, each with a value for every argument that takes a keyword.
 
     For each argument a type is drawn: with probability `guidance` one that its annotation, default or name suggests,
-    otherwise any of the nine. `rng` should be seeded by the function's id, so that one function's inputs do not depend
-    on the others.
+    otherwise any of the nine.
     """
     hints = argument_types(function)
     calls: dict[Arguments, None] = {}

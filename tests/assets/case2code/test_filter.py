@@ -47,7 +47,9 @@ def test_options_differ_from_the_official_filter_only_when_asked() -> None:
     """Parity keeps addresses and drops no constant function."""
     assert drop_reason(cases("<object object at 0x7f00>"), drop_addresses=False) is None
     assert drop_reason(cases("1", "1"), drop_identical=True) == "all_identical"
+    assert drop_reason(cases("1", "1", ERROR), drop_identical=True) == "all_identical"
     assert drop_reason(cases("1", "2"), drop_identical=True) is None
+    assert drop_reason(cases("1", "2", ERROR), min_values=3) == "few_values"
 
 
 def test_a_function_that_answers_otherwise_the_second_time_is_dropped() -> None:
