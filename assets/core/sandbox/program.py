@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MIB = 1 << 20
+MAX_ANSWER = 8 * MIB
 Status = Literal["ok", "wrong", "exception", "timeout", "memory", "refused", "infrastructure"]
 
 
@@ -31,6 +32,8 @@ class Limits:
     def __post_init__(self) -> None:
         if min(vars(self).values()) <= 0:
             raise ValueError(f"{self}: every limit must be above 0")
+        if 2 * self.output_bytes + self.result_bytes > MAX_ANSWER:
+            raise ValueError(f"{self}: output twice and results must together be at most {MAX_ANSWER} bytes")
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,15 @@ from dataclasses import asdict, replace
 from itertools import islice
 from typing import Self
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from assets.core.errors import AthanorError
 from assets.core.sandbox.program import Limits, Outcome, Program
 from assets.core.sandbox.verdict import Unusable
 from assets.core.sandbox.worker import Worker, bubblewrap
 
 ATTEMPTS = 3
+FIRST_WAIT_SECONDS = 0.1
 
 
 class Sandbox:
@@ -32,7 +34,9 @@ class Sandbox:
         self.workers = workers or len(os.sched_getaffinity(0))
         self.limits = limits or Limits()
         bubblewrap()
+        self._lock = threading.Lock()
         self._running: set[Worker] = set()
+        self._closed = False
         self._mine = threading.local()
         # A worker belongs to the thread that started it: bubblewrap dies with that thread.
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="sandbox")
@@ -69,7 +73,8 @@ class Sandbox:
         limits = program.limits or self.limits
         attempts = Retrying(
             stop=stop_after_attempt(ATTEMPTS),
-            retry=retry_if_exception_type(Unusable),
+            wait=wait_exponential(multiplier=FIRST_WAIT_SECONDS),
+            retry=retry_if_exception_type((Unusable, AthanorError)),
             retry_error_callback=_given_up,
         )
         outcome = attempts(self._attempt, program, limits)
@@ -86,20 +91,26 @@ class Sandbox:
         worker = getattr(self._mine, "worker", None)
         if worker is None:
             worker = self._mine.worker = Worker()
-            self._running.add(worker)
+            with self._lock:
+                self._running.add(worker)
+                if self._closed:
+                    worker.kill()
         return worker
 
     def _discard(self) -> None:
         worker = getattr(self._mine, "worker", None)
         if worker is not None:
             self._mine.worker = None
-            self._running.discard(worker)
+            with self._lock:
+                self._running.discard(worker)
             worker.kill()
 
     def close(self) -> None:
         """End all workers and what they run."""
-        for worker in tuple(self._running):
-            worker.kill()
+        with self._lock:
+            self._closed = True
+            for worker in self._running:
+                worker.kill()
         self._threads.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -110,5 +121,9 @@ class Sandbox:
 
 
 def _given_up(state: RetryCallState) -> Outcome:
+    """The program, or this machine, breaks every worker. A worker that cannot even be started ends the whole run."""
     assert state.outcome is not None
-    return Outcome("infrastructure", detail=str(state.outcome.exception()))
+    error = state.outcome.exception()
+    if isinstance(error, AthanorError):
+        raise error
+    return Outcome("infrastructure", detail=str(error))

@@ -16,7 +16,7 @@ from typing import Any
 
 from assets.core.errors import AthanorError
 from assets.core.sandbox.guest import wire
-from assets.core.sandbox.program import Limits, Outcome, Program
+from assets.core.sandbox.program import MIB, Limits, Outcome, Program
 from assets.core.sandbox.verdict import Unusable, judge
 
 GUEST = Path(__file__).parent / "guest"
@@ -34,6 +34,8 @@ ENVIRONMENT = {
 }
 DEVICES = ("null", "zero", "full", "random", "urandom")
 LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/etc/ld.so.cache")
+MAX_SOURCE = 4 * MIB
+COMPLAINT_BYTES = 4096
 START_SECONDS = 60
 GRACE_SECONDS = 10
 REMEDY = (
@@ -75,6 +77,17 @@ def command() -> list[str]:
     return [*words, "--", PYTHON, "-s", "-S", "-P", "-B", "-c", START]
 
 
+def too_large(program: Program, limits: Limits) -> str:
+    """Why a program is not even sent; empty when it is."""
+    if len(program.stdin.encode("utf-8", "surrogatepass")) > min(limits.file_bytes, limits.disk_bytes):
+        return "stdin is larger than a file may be"
+    calls = program.calls
+    sources = (program.code, program.tests or "", *((calls.examples, *calls.inputs) if calls else ()))
+    if sum(map(len, sources)) > MAX_SOURCE:
+        return f"the source has more than {MAX_SOURCE} characters"
+    return ""
+
+
 class Worker:
     """A running bubblewrap. It dies with the thread that started it."""
 
@@ -95,13 +108,14 @@ class Worker:
         except Unusable:
             ready = False
         if not ready:
+            complaint = self._complaint()
             self.kill()
-            raise AthanorError(f"no sandbox could be made: {self._complaint()}", REMEDY)
+            raise AthanorError(f"no sandbox could be made: {complaint}", REMEDY)
 
     def run(self, program: Program, limits: Limits) -> Outcome:
         """Run one program to its outcome; raises Unusable when this worker must be replaced."""
-        if len(program.stdin.encode("utf-8", "surrogatepass")) > min(limits.file_bytes, limits.disk_bytes):
-            return Outcome("refused", detail="stdin is larger than a file may be")
+        if excess := too_large(program, limits):
+            return Outcome("refused", detail=excess)
         message = {**asdict(program), "tests": "", "tested": program.tests is not None, "limits": asdict(limits)}
         started = time.monotonic()
         self._send(message)
@@ -128,12 +142,14 @@ class Worker:
         return Unusable(f"the worker is gone ({error or type(error).__name__}): {self._complaint()}")
 
     def _complaint(self) -> str:
-        self.errors.seek(0)
-        return self.errors.read().decode(errors="replace").strip() or "it said nothing"
+        if self.errors.closed:
+            return "it was closed"
+        return os.pread(self.errors.fileno(), COMPLAINT_BYTES, 0).decode(errors="replace").strip() or "it said nothing"
 
     def kill(self) -> None:
-        """End it and all it runs."""
+        """End it and all it runs; a thread that waits for its answer gets none."""
         with contextlib.suppress(OSError):
-            self.channel.close()
+            self.channel.shutdown(socket.SHUT_RDWR)
         self.process.kill()
         self.process.wait()
+        self.errors.close()

@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Mapping
-from typing import NoReturn
 
 # PyDLL keeps Python's lock through the call: the child comes out of the clone still holding it.
 LIBC = ctypes.PyDLL(None, use_errno=True)
@@ -65,12 +64,13 @@ class Cells:
         """
         ctypes.pythonapi.PyOS_BeforeFork()
         child = LIBC.syscall(self.clone, NEW_USER | NEW_PID | NEW_MOUNT | NEW_IPC | signal.SIGCHLD, 0, 0, 0, 0)
-        if child != 0:
-            ctypes.pythonapi.PyOS_AfterFork_Parent()
-            return check(child, "clone")
-        self._become(work, files, limits)
+        if child == 0:
+            self._become(work, files, limits)
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+        return check(child, "clone")
 
-    def _become(self, work: Callable[[], None], files: tuple[int, ...], limits: Mapping[str, float]) -> NoReturn:
+    def _become(self, work: Callable[[], None], files: tuple[int, ...], limits: Mapping[str, float]) -> None:
+        """The other branch of the clone. It never returns."""
         try:
             ctypes.pythonapi.PyOS_AfterFork_Child()
             for number, file in enumerate(files):

@@ -13,8 +13,10 @@ class ProtocolError(Exception):
 
 
 def send(channel: socket.socket, message: object) -> None:
-    """Send one message; raises OSError when the other side is gone."""
+    """Send one message; raises OSError when the other side is gone, ProtocolError when the message is too large."""
     payload = json.dumps(message, separators=(",", ":")).encode()
+    if len(payload) > MAX_MESSAGE:
+        raise ProtocolError(f"a message of {len(payload)} bytes, {MAX_MESSAGE} allowed")
     channel.sendall(len(payload).to_bytes(4, "big") + payload)
 
 
