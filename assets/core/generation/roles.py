@@ -16,12 +16,12 @@ from pydantic import Field
 from assets.core.errors import InputError
 from assets.core.generation.budget import Budget
 from assets.core.generation.durable import DurableEngine
+from assets.core.generation.engines import identity, start
 from assets.core.generation.lazy import LazyEngine
 from assets.core.generation.ledger import Caller
 from assets.core.generation.responder import Binding, Responder
-from assets.core.generation.roles_file import OpenAIRole, RolesFile, RulesRole, read_roles
+from assets.core.generation.roles_file import RolesFile, read_roles
 from assets.core.generation.store import GenerationStore
-from models.inference.engine import Engine
 
 DATABASE_VARIABLE = "ATHANOR_GENERATION_URL"
 
@@ -81,24 +81,6 @@ def open_store(database: str) -> GenerationStore:
             f"{DATABASE_VARIABLE} is no database URL that can be opened ({error})",
             "unset it for SQLite, or set postgresql+psycopg2://… (needs athanor[cluster])",
         ) from None
-
-
-def start(role: RulesRole | OpenAIRole) -> Engine:
-    """The engine of a role that a model plays."""
-    assert not isinstance(role, RulesRole)
-    from models.inference.openai import OpenAIEngine
-
-    return OpenAIEngine(role, role.api_key())
-
-
-def identity(role: RulesRole | OpenAIRole) -> dict[str, object]:
-    """That of the role's engine, which is not started for it."""
-    if isinstance(role, RulesRole):
-        return {"engine": "rules"}
-    from models.inference.openai import OpenAIEngine
-
-    with closing(OpenAIEngine(role)) as engine:  # opens no connection
-        return engine.identity()
 
 
 def _binding(settings: RolesFile, name: str) -> Binding:

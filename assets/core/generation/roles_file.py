@@ -43,6 +43,23 @@ class RulesRole:
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
+class TorchRole:
+    """A checkpoint folder, in this process; it costs nothing, by declaration."""
+
+    engine: Literal["torch"]
+    folder: Path
+    """A Hugging Face folder, as training assets publish it."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
+    size: Size = "tiny"
+    price: Price | None = FREE
+
+    @property
+    def model(self) -> str:
+        return self.folder.name
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
 class OpenAIRole(OpenAISettings):
     """An endpoint in OpenAI's wire format."""
 
@@ -67,7 +84,7 @@ class OpenAIRole(OpenAISettings):
         return key
 
 
-Role = Annotated[RulesRole | OpenAIRole, Field(discriminator="engine")]
+Role = RulesRole | TorchRole | OpenAIRole
 
 
 class RolesFile(BaseModel):
@@ -78,9 +95,9 @@ class RolesFile(BaseModel):
     budget: float | None = Field(None, ge=0, allow_inf_nan=False)
     """US dollars that all roles together may spend, over all runs in the store's ledger."""
     allow_self_judging: bool = False
-    roles: dict[str, Role] = {}
+    roles: dict[str, Annotated[Role, Field(discriminator="engine")]] = {}
 
-    def role(self, name: str) -> RulesRole | OpenAIRole:
+    def role(self, name: str) -> Role:
         return self.roles.get(name) or RulesRole()
 
     @property
@@ -107,9 +124,11 @@ class RolesFile(BaseModel):
         return self
 
 
-def _who(role: RulesRole | OpenAIRole) -> tuple[object, ...]:
+def _who(role: Role) -> tuple[object, ...]:
     """What tells one model from another."""
-    return role.engine, role.model, getattr(role, "model_revision", None) or getattr(role, "base_url", None)
+    if isinstance(role, OpenAIRole):
+        return role.model, role.model_revision or role.base_url
+    return role.engine, role.folder.resolve() if isinstance(role, TorchRole) else ""
 
 
 def read_roles(path: Path) -> RolesFile:

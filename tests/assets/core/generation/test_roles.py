@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,24 @@ def test_the_key_is_nowhere(world: World, server: RunningServer) -> None:
     files = [path for path in world.folder.rglob("*") if path.is_file()]
     assert any(path.name == "generation.db" for path in files)
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_a_checkpoint_folder_answers(world: World, make_model: Callable[[int], Path]) -> None:
+    """The laptop's own small models: other weights are another identity, a manifest beside them is not."""
+    folder = make_model(0)
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    tokenizer["chat_template"] = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    world.file.write_text(f"[roles.responder]\nengine = 'torch'\nfolder = '{folder}'")
+    told = metadata(world.run(questions=3))
+    assert told["generation"]["responder"]["usage"]["asked"] == 3
+    assert told["generation"]["responder"]["usage"]["cost"] == 0.0
+    (folder / "manifest.json").write_text("{}")
+    assert metadata(world.run(questions=3))["reused"] is True
+    (folder / "model.safetensors").write_bytes((make_model(1) / "model.safetensors").read_bytes())
+    assert metadata(world.run(questions=3))["generation"]["responder"]["usage"]["asked"] == 3
+    world.file.write_text(f"[roles.responder]\nengine = 'torch'\nfolder = '{world.folder}'")
+    assert "has no config.json" in repr(world.run(questions=3).all_events)
 
 
 def test_an_unknown_role_is_told_when_it_is_declared() -> None:

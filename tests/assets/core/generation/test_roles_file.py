@@ -8,7 +8,7 @@ import pytest
 
 from assets.core.errors import InputError
 from assets.core.generation.prices import FREE, Price
-from assets.core.generation.roles_file import OpenAIRole, RolesFile, RulesRole, read_roles
+from assets.core.generation.roles_file import OpenAIRole, RolesFile, RulesRole, TorchRole, read_roles
 
 ENDPOINT = 'engine = "openai"\nbase_url = "http://localhost:8000/v1"\nmodel = "m"\n'
 
@@ -35,6 +35,16 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     )
     assert file.role("judge") == RulesRole()
     assert file.role("judge").price == FREE
+
+
+def test_a_folder_costs_nothing(tmp_path: Path) -> None:
+    """By declaration, so that a budget takes it. Two roles with one folder are one model."""
+    torch = "engine = 'torch'\nfolder = '/models/tiny-1'\n"
+    role = read_roles(write(tmp_path, f"budget = 1\n[roles.writer]\n{torch}")).role("writer")
+    assert isinstance(role, TorchRole)
+    assert (role.model, role.price) == ("tiny-1", FREE)
+    with pytest.raises(InputError, match="judge and test_judge are the same model"):
+        read_roles(write(tmp_path, f"[roles.judge]\n{torch}[roles.test_judge]\n{torch}"))
 
 
 def test_what_is_not_declared_large_reads_as_tiny(tmp_path: Path) -> None:
