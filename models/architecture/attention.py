@@ -70,8 +70,12 @@ class Attention(nn.Module):
 
         Both of these are [B, T, kv_heads, head_dim]; `cos` and `sin` are [B or 1, T, 1, 1, head_dim].
         """
+        return self.split(self.wqkv(hidden), cos, sin)
+
+    def split(self, fused: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `project`, from what `wqkv` made [B, T, rows]."""
         config = self.config
-        heads = self.wqkv(hidden).view(*hidden.shape[:2], config.n_kv_heads, -1, config.head_dim)
+        heads = fused.view(*fused.shape[:2], config.n_kv_heads, -1, config.head_dim)
         turned, value = torch.split(heads, [config.queries_per_kv + 1, 1], dim=3)
         query, key = torch.split(rotate(turned, cos, sin), [config.queries_per_kv, 1], dim=3)
         return query, key.squeeze(3), value.squeeze(3)

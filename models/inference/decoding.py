@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from models.architecture.decoder import Decoder, Layer
-from models.inference.kernels import BLOCK, kernels_for
+from models.inference.kernels import BLOCK, Buffers, kernels_for
 
 # A product of few rows takes another route, with other rounding: every batch is filled up to this many.
 ROWS_AT_A_TIME = 16
-PREFILL_TOKENS = 8192
+# Read at a time; more would not fit the processor's cache.
+PREFILL_TOKENS = 2048
 
 
 class DecodingModel:
@@ -37,14 +37,11 @@ class DecodingModel:
         self._values = [weight.new_empty(turned) for _ in range(config.n_layers)]
         self._kernels = kernels_for(weight.device, weight.dtype, config.head_dim)
         self._cos, self._sin = (decoder.get_buffer(name).to(weight.dtype).contiguous() for name in ("cos", "sin"))
+        self._layers = [layer for layer in decoder.layers if isinstance(layer, Layer)]
         self._gates = [
             torch.cat((layer.feed_forward.w1.weight, layer.feed_forward.w3.weight)).detach() for layer in self._layers
         ]
-        self._products: dict[tuple[int, int, str], Tensor] = {}
-
-    @property
-    def _layers(self) -> Iterable[Layer]:
-        return cast(Iterable[Layer], self.decoder.layers)
+        self._buffers = Buffers(weight.detach())
 
     @property
     def kernels(self) -> str:
@@ -93,18 +90,20 @@ class DecodingModel:
         # A last block may reach beyond the table; what stands there is padding.
         positions = torch.arange(length, device=device).clamp(max=self.room - 1)
         cos, sin = (table[positions][None, :, None, None] for table in (self._cos, self._sin))
-        hidden = self.decoder.tok_embeddings(tokens)
-        for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
-            query, key, value = layer.before_attention(hidden, cos, sin)
-            keys[places, :blocks] = key.unflatten(1, (blocks, BLOCK)).permute(0, 1, 3, 4, 2)
-            values[places, :blocks] = value.unflatten(1, (blocks, BLOCK)).transpose(2, 3)
-            hidden = layer.after_attention(hidden, layer.attention.mix(query, key, value, None))
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
-        ends = hidden[torch.arange(len(prompts), device=device), last]
-        many = len(ends)
-        filled = torch.cat((ends, ends.new_zeros(-many % ROWS_AT_A_TIME, ends.shape[1])))
-        read: Tensor = self.decoder.output(self.decoder.norm(filled))
-        return read[:many]
+        hidden = self.decoder.tok_embeddings(tokens).flatten(0, 1)
+
+        def mix(index: int, fused: Tensor) -> Tensor:
+            attention = self._layers[index].attention
+            query, key, value = attention.split(fused.unflatten(0, tokens.shape), cos, sin)
+            self._keys[index][places, :blocks] = key.unflatten(1, (blocks, BLOCK)).permute(0, 1, 3, 4, 2)
+            self._values[index][places, :blocks] = value.unflatten(1, (blocks, BLOCK)).transpose(2, 3)
+            return attention.mix(query, key, value, None).flatten(0, 1)
+
+        added = self._layers_over(hidden, mix)
+        starts = torch.arange(0, len(hidden), length, device=device)
+        ends = starts + torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
+        filled = torch.cat((ends, ends[:1].expand(-len(ends) % ROWS_AT_A_TIME)))
+        return self._logits(hidden[filled], added[filled])[: len(ends)]
 
     def copy(self, source: int, targets: Sequence[int], length: int) -> None:
         """Gives the slots `targets` the first `length` tokens of the slot `source`."""
@@ -122,26 +121,36 @@ class DecodingModel:
         if filling := -many % ROWS_AT_A_TIME:
             tokens, places = (torch.cat((part, part.new_zeros(filling))) for part in (tokens, places))
             slots = torch.cat((slots, slots.new_full((filling,), self.slots)))
-        kernels, eps = self._kernels, self.decoder.config.norm_eps
         hidden = self.decoder.tok_embeddings(tokens)
-        added = None
+
+        def mix(index: int, fused: Tensor) -> Tensor:
+            caches = self._keys[index], self._values[index]
+            return self._kernels.attend(fused, self._cos, self._sin, *caches, slots, places)
+
+        added = self._layers_over(hidden, mix)
+        return self._logits(hidden, added)[:many]
+
+    def _layers_over(self, hidden: Tensor, mix: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """All layers over hidden [M, dim], in place but for what the last one adds, which is answered."""
+        kernels, eps = self._kernels, self.decoder.config.norm_eps
+        added: Tensor | None = None
         for index, layer in enumerate(self._layers):
             read = kernels.add_norm(hidden, added, layer.attention_norm.weight, eps)
-            fused = self._product(read, layer.attention.wqkv.weight, "qkv")
-            mixed = kernels.attend(fused, self._cos, self._sin, self._keys[index], self._values[index], slots, places)
+            mixed = mix(index, self._product(read, layer.attention.wqkv.weight, "qkv"))
             added = self._product(mixed, layer.attention.wo.weight, "residual")
             read = kernels.add_norm(hidden, added, layer.ffn_norm.weight, eps)
             gated = kernels.gate(self._product(read, self._gates[index], "gate"))
             added = self._product(gated, layer.feed_forward.w2.weight, "residual")
-        read = kernels.add_norm(hidden, added, self.decoder.norm.weight, eps)
-        return self._product(read, self.decoder.output.weight, "logits")[:many]
+        assert added is not None
+        return added
+
+    def _logits(self, hidden: Tensor, added: Tensor) -> Tensor:
+        read = self._kernels.add_norm(hidden, added, self.decoder.norm.weight, self.decoder.config.norm_eps)
+        return self._product(read, self.decoder.output.weight, "logits")
 
     def _product(self, rows: Tensor, weight: Tensor, use: str) -> Tensor:
-        """rows @ weight.T into memory that is kept: allocating it anew costs as much as a small product."""
-        key = (len(rows), len(weight), use)
-        if key not in self._products:
-            self._products[key] = rows.new_empty(len(rows), len(weight))
-        return torch.mm(rows, weight.t(), out=self._products[key])
+        """rows @ weight.T, overwritten by the next product of this use."""
+        return torch.mm(rows, weight.t(), out=self._buffers.take(use, len(rows), len(weight)))
 
     def draw(self, logits: Tensor, temperature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """As `models.inference.drawing.draw`, by the kernels."""

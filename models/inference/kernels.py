@@ -64,7 +64,7 @@ def kernels_for(device: torch.device, dtype: torch.dtype, head_dim: int) -> Kern
     library = compiled_library() if device.type == "cpu" and head_dim % BLOCK == 0 else None
     if library is None or dtype not in (torch.float32, torch.bfloat16):
         return TorchKernels()
-    return NativeKernels(library, str(dtype).removeprefix("torch."))
+    return NativeKernels(library, dtype)
 
 
 class TorchKernels:
@@ -105,18 +105,34 @@ class TorchKernels:
         return draw(logits, temperature, noise)
 
 
+class Buffers:
+    """Memory for outputs, kept between calls: allocating it anew costs as much as a small product."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._kept: dict[tuple[str, int], Tensor] = {}
+
+    def take(self, name: str, rows: int, width: int) -> Tensor:
+        """Memory [rows, width], the same for a name and width: what it held before is overwritten."""
+        kept = self._kept.get((name, width))
+        if kept is None or len(kept) < rows:
+            kept = self._kept[name, width] = self._like.new_empty(rows, width)
+        return kept[:rows]
+
+
 class NativeKernels:
-    """The same in C++. Outputs are kept between calls: allocating them anew costs as much as computing them."""
+    """The same in C++. An output is overwritten by the next call."""
 
     name = "native"
 
-    def __init__(self, library: ctypes.CDLL, suffix: str) -> None:
+    def __init__(self, library: ctypes.CDLL, dtype: torch.dtype) -> None:
+        suffix = str(dtype).removeprefix("torch.")
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         self._attend = _function(library, f"attend_{suffix}", [pointer] * 8 + [number] * 5)
         self._add_norm = _function(library, f"add_norm_{suffix}", [pointer] * 4 + [number] * 2 + [ctypes.c_float])
         self._gate = _function(library, f"gate_{suffix}", [pointer] * 2 + [number] * 2)
         self._draw = _function(library, f"draw_{suffix}", [pointer] * 5 + [number] * 2)
-        self._kept: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._buffers = Buffers(torch.empty(0, dtype=dtype))
 
     def attend(
         self, fused: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, slots: Tensor, places: Tensor
@@ -124,7 +140,7 @@ class NativeKernels:
         rows = len(fused)
         _, blocks, kv_heads, dim, _ = keys.shape
         group = fused.shape[1] // (kv_heads * dim) - 2
-        mixed = self._output("attend", fused, rows, kv_heads * group * dim)
+        mixed = self._buffers.take("attend", rows, kv_heads * group * dim)
         self._attend(
             *_pointers(fused, cos, sin, keys, values, slots, places, mixed),
             rows, kv_heads, group, dim, blocks * BLOCK,
@@ -133,14 +149,14 @@ class NativeKernels:
 
     def add_norm(self, hidden: Tensor, added: Tensor | None, weight: Tensor, eps: float) -> Tensor:
         rows, dim = hidden.shape
-        normalised = self._output("add_norm", hidden, rows, dim)
+        normalised = self._buffers.take("add_norm", rows, dim)
         pointer = None if added is None else added.data_ptr()
         self._add_norm(hidden.data_ptr(), pointer, *_pointers(weight, normalised), rows, dim, eps)
         return normalised
 
     def gate(self, both: Tensor) -> Tensor:
         rows, width = both.shape
-        gated = self._output("gate", both, rows, width // 2)
+        gated = self._buffers.take("gate", rows, width // 2)
         self._gate(*_pointers(both, gated), rows, width // 2)
         return gated
 
@@ -150,11 +166,6 @@ class NativeKernels:
         logprobs = torch.empty(rows, dtype=torch.float32)
         self._draw(*_pointers(logits, temperature, noise, tokens, logprobs), rows, vocabulary)
         return tokens, logprobs
-
-    def _output(self, name: str, like: Tensor, *shape: int) -> Tensor:
-        if (name, shape) not in self._kept:
-            self._kept[name, shape] = like.new_empty(shape)
-        return self._kept[name, shape]
 
 
 def _function(library: ctypes.CDLL, name: str, arguments: list[type]) -> ctypes._NamedFuncPointer:
