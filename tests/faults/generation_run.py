@@ -17,6 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 import orjson
+import pytest
 import sqlalchemy as sa
 
 from assets.core.generation.key import request_keys
@@ -31,6 +32,10 @@ from tests.servers.running import RunningServer
 CONCURRENCY = 16
 LIMIT_SECONDS = 600
 REFUSED = "question 77"  # and 770 to 779, 7700 to 7799
+
+RATES = '{"429": 0.05, "503": 0.03, "500": 0.05, "reset": 0.05, "cut": 0.05, "garbage": 0.05, "empty": 0.05}'
+# A fault at most four times, so that the fifth try is answered: else faults, not the input, would decide on rows.
+FAULTS = ("--faults", RATES, "--faulty-tries", "4", "--retry-after", "0.02", "--delay", "0.05")
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,33 @@ def questions_stored(folder: Path, rows: int) -> list[str]:
 def calls(folder: Path) -> list[sa.Row[tuple[object, ...]]]:
     with sa.create_engine(f"sqlite:///{folder / 'generation.db'}").connect() as connection:
         return list(connection.execute(sa.select(CALLS)))
+
+
+def check(found: Disturbed, expected: Dataset, folder: Path, rows: int, kills: int) -> None:
+    """Compare a disturbed run with the undisturbed one's table."""
+    assert found.kills == kills
+    assert found.dataset.digest == expected.digest
+    assert found.dataset.manifest.ledger == expected.manifest.ledger
+    refused = [f"row {row}" for row in range(rows) if REFUSED in f"question {row}"]
+    assert found.dataset.dead_letters()["file"].to_list() == refused
+    assert set(found.dataset.dead_letters()["reason"]) == {"refused"}
+    assert all("this prompt is not answered here" in detail for detail in found.dataset.dead_letters()["detail"])
+
+    assert found.asked_again == 0
+    assert found.answered_again <= 3 * kills * CONCURRENCY
+    made = calls(folder)
+    asked = Counter(call.key for call in made if call.outcome == "asked")
+    assert (len(asked), set(asked.values())) == (rows - len(refused), {1})
+    store = GenerationStore(f"sqlite:///{folder / 'generation.db'}")
+    sums = store.sums()
+    store.close()
+    assert sums.asked == len(asked)
+    assert sums.failed == len(made) - len(asked)
+    assert sums.cost == pytest.approx(sum(call.cost for call in made))
+    usage = found.dataset.manifest.roles["responder"]
+    assert usage["usage_of_all_runs"]["asked"] == len(asked)
+    assert usage["usage"]["requests"] == rows
+    assert usage["usage"]["failed"] == len(refused)
 
 
 if __name__ == "__main__":

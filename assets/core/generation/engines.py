@@ -20,8 +20,8 @@ def identity(role: Role) -> dict[str, object]:
     if isinstance(role, RulesRole):
         return {"engine": "rules"}
     if isinstance(role, TorchRole):
-        told = {"engine": "torch", "dtype": role.dtype, "device": role.device, "deterministic": True}
-        return told | {"folder": folder_digest(role.folder)}
+        computed = {"dtype": role.dtype, "device": role.device, "deterministic": True}
+        return {"engine": "torch", "folder": folder_digest(role.folder), **computed}
     from models.inference.openai import OpenAIEngine
 
     with closing(OpenAIEngine(role)) as engine:  # opens no connection
