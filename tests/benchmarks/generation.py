@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tests.benchmarks.report import closing_line, conditions
+
+if TYPE_CHECKING:
+    from models.inference.drift import Drift
 
 VLLM_PYTHON = Path(__file__).parents[2] / ".venv-vllm/bin/python"
 WORKER = Path(__file__).with_name("generation_vllm.py")
@@ -77,6 +80,20 @@ def ours(folder: Path, prompts: list[list[int]]) -> Run:
         return seconds
 
     return run
+
+
+def drift_of(folder: Path, prompts: list[list[int]], dtype: str) -> Drift:
+    import torch
+
+    from models.inference.drift import logprob_drift
+    from models.inference.engine import Completion, Request, Sampling
+    from models.inference.torch_engine import TorchEngine
+
+    engine = TorchEngine(folder, dtype=getattr(torch, dtype))
+    requests = [Request(tuple(p), Sampling(NEW_TOKENS), seed=seed, logprobs=True) for seed, p in enumerate(prompts)]
+    done = [(place, answer) for place, answer in engine.generate(requests) if isinstance(answer, Completion)]
+    samples = [(prompts[place], answer.samples[0]) for place, answer in done]
+    return logprob_drift(engine.decoder, [(p, s.token_ids or (), s.logprobs or ()) for p, s in samples])
 
 
 def transformers(folder: Path, prompts: list[list[int]], dtype: str, cache: str) -> Run:
@@ -179,6 +196,12 @@ def main(rounds: int) -> None:
                 first[name].append(runs[name](1))
         for process in processes:
             process.kill()
+        for dtype in ("bfloat16", "float32"):
+            drift = drift_of(folder, prompts[:32], dtype)
+            click.echo(
+                f"drift of our logprobs from the training forward pass, {dtype}: mean {drift.mean:.2g}, "
+                f"largest {drift.largest:.2g} nats"
+            )
     for name in runs:
         speed = PROMPTS * NEW_TOKENS / median(seconds[name])
         click.echo(f"{name}: {speed:,.0f} tokens/s, first tokens of all prompts in {median(first[name]) * 1000:.0f} ms")

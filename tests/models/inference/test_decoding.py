@@ -10,6 +10,7 @@ from models.architecture.config import DecoderConfig
 from models.architecture.decoder import Decoder
 from models.inference.batching import Draft, decode
 from models.inference.decoding import DecodingModel
+from models.inference.drift import logprob_drift
 from models.inference.kernels import BLOCK, TorchKernels, kernels_for
 
 WIDE = DecoderConfig(vocab_size=97, dim=128, n_layers=2, n_heads=4, n_kv_heads=2, ffn_dim=192, max_length=128)
@@ -81,13 +82,19 @@ def test_logprobs_are_the_training_forward_passes(config: DecoderConfig, dtype: 
     """What decoding says of its tokens is what the training forward pass says: 1e-4 nats in float32, a tenth in
     bfloat16, whose eight bits of mantissa round logits of this size by more than a hundredth."""
     decoder = steep(config, dtype)
-    largest = 0.0
-    for draft in decode(DecodingModel(decoder, 8), drafts(20)):
-        with torch.no_grad():
-            logits = decoder(torch.tensor([[*draft.prompt, *draft.tokens]]))[0, len(draft.prompt) - 1 : -1]
-        expected = logits.float().log_softmax(-1)[range(len(draft.tokens)), draft.tokens]
-        largest = max(largest, (expected - torch.tensor(draft.logprobs)).abs().max().item())
-    assert largest < (1e-4 if dtype == torch.float32 else 0.1)
+    done = decode(DecodingModel(decoder, 8), drafts(20))
+    drift = logprob_drift(decoder, [(draft.prompt, draft.tokens, draft.logprobs) for draft in done])
+    assert drift.mean < drift.largest < (1e-4 if dtype == torch.float32 else 0.1)
+
+
+def test_drift_is_the_difference() -> None:
+    """Of one token whose logprob was told wrongly, and at a temperature."""
+    decoder = steep(WIDE, torch.float32)
+    logprobs = (decoder(torch.tensor([[5, 6]]))[0, -1] / 0.5).log_softmax(-1).tolist()
+    drift = logprob_drift(decoder, [((5, 6), (7,), (logprobs[7] + 0.25,))], temperature=0.5)
+    assert drift.largest == pytest.approx(0.25, abs=1e-5)
+    with pytest.raises(ValueError, match="no answers"):
+        logprob_drift(decoder, [])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
