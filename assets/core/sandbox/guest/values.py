@@ -46,7 +46,7 @@ def encode(value: Any, link: Callable[[Any], Tree]) -> Tree:
     if kind in ENCODERS:
         return ENCODERS[kind](value, link)
     for base, plain in PLAIN:
-        if isinstance(value, base):
+        if issubclass(kind, base):
             return encode(plain(value), link)
     return link(value)
 
