@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assets.core.ids import content_id
-from assets.corpora.python_library import _library_files as library_files
-from assets.corpora.python_library import _standard_library as standard_library
+from assets.corpora.python_library import library_files, standard_library
 from assets.corpora.schema import Reject
 
 

@@ -42,16 +42,16 @@ def read_python_library(max_class_bytes: int, root: Path | None = None) -> Itera
     Prose: docstrings, and the topics of Python's own `help()`. `package` is the top-level package or module,
     `module` the dotted module, `name` the qualified name. A file that is not Python yields one `Reject`.
     """
-    root = root or _standard_library()
-    for path in _library_files(root):
+    root = root or standard_library()
+    for path in library_files(root):
         yield from _read_module(root, path, max_class_bytes)
 
 
 def inventory(root: Path | None = None) -> LibraryInventory:
     """Python version, file count, bytes, and the sha256 over every (relative path, sha256 of content)."""
-    root = root or _standard_library()
+    root = root or standard_library()
     total, n_files, n_bytes = hashlib.sha256(), 0, 0
-    for path in _library_files(root):
+    for path in library_files(root):
         content = path.read_bytes()
         line = f"{hashlib.sha256(content).hexdigest()} {path.relative_to(root).as_posix()}\n"
         total.update(line.encode("utf-8", "surrogateescape"))
@@ -59,11 +59,11 @@ def inventory(root: Path | None = None) -> LibraryInventory:
     return LibraryInventory(platform.python_version(), n_files, n_bytes, total.hexdigest())
 
 
-def _standard_library() -> Path:
+def standard_library() -> Path:
     return Path(sysconfig.get_paths()["stdlib"])
 
 
-def _library_files(root: Path) -> list[Path]:
+def library_files(root: Path) -> list[Path]:
     """Sorted by path below `root`. A folder that is no identifier (`config-3.11-…`) cannot be imported."""
     files: list[Path] = []
     for folder, subfolders, names in os.walk(root):
