@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
@@ -58,11 +60,22 @@ class Reply(NamedTuple):
 
 
 class HTTPClient:
-    """Asks one endpoint; belongs to the running event loop."""
+    """Asks one endpoint; belongs to the running event loop.
 
-    def __init__(self, settings: OpenAISettings, api_key: str | None) -> None:
+    `socket` is the endpoint's Unix socket where it has one, and `revive` is awaited after each failure that may mean
+    that the endpoint has died; it may raise EngineError.
+    """
+
+    def __init__(
+        self,
+        settings: OpenAISettings,
+        api_key: str | None = None,
+        socket: Path | None = None,
+        revive: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._settings = settings
         self._api_key = api_key
+        self._revive = revive
         self._outage = Outage(settings.backoff_seconds, settings.patience_seconds)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._requests = AsyncLimiter(settings.requests_per_minute) if settings.requests_per_minute else None
@@ -74,7 +87,7 @@ class HTTPClient:
         self._session = aiohttp.ClientSession(
             headers={"Content-Type": "application/json", **key},
             # The slots limit the connections.
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0) if socket is None else aiohttp.UnixConnector(str(socket), limit=0),
             timeout=aiohttp.ClientTimeout(total=settings.request_seconds, sock_connect=settings.connect_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -112,6 +125,8 @@ class HTTPClient:
                 # the outage would have ended the run by then.
                 if not error.counts and started - call.began < 2 * self._settings.patience_seconds:
                     call.attempts -= 1
+                if error.reason == "unavailable" and self._revive is not None:
+                    await self._revive()
                 raise
 
     async def _post(self, call: Call) -> Reply:

@@ -69,9 +69,9 @@ def encode(
         schema = {"name": "answer", "strict": True, "schema": orjson.Fragment(request.json_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if dialect == "vllm":
-        body |= {"return_token_ids": True, "seed": spread(request.seed)}
-        if sampling.top_k:
-            body["top_k"] = sampling.top_k
+        body |= {"return_token_ids": True, "n": _distinct(request, dialect), "seed": spread(request.seed)}
+        # A model's generation_config.json would give them other values.
+        body |= {"top_k": sampling.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
         if sampling.stop_ids:
             body["stop_token_ids"] = sampling.stop_ids
     return "/chat/completions" if chat else "/completions", orjson.dumps(body)
@@ -89,14 +89,17 @@ def decode(body: bytes, request: Request, dialect: Dialect) -> tuple[tuple[Sampl
     except orjson.JSONDecodeError as error:
         raise Unusable("malformed", f"the answer is not JSON ({error}): {body[:100]!r}") from error
     choices = _field(answer, "choices", list)
-    if sorted(_field(choice, "index", int) for choice in choices) != list(range(request.n)):
-        raise Unusable("malformed", f"{len(choices)} choices, of which {request.n} were asked for")
+    distinct = _distinct(request, dialect)
+    if sorted(_field(choice, "index", int) for choice in choices) != list(range(distinct)):
+        raise Unusable("malformed", f"{len(choices)} choices, where {distinct} were asked for")
     choices.sort(key=lambda choice: choice["index"])
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         raise Unusable("malformed", "the answer tells no usage: switch it on in the endpoint's settings")
     samples = tuple(_sample(choice, request, dialect) for choice in choices)
-    return samples, Usage(_field(usage, "prompt_tokens", int), _field(usage, "completion_tokens", int))
+    return samples * (request.n // distinct), Usage(
+        _field(usage, "prompt_tokens", int), _field(usage, "completion_tokens", int)
+    )
 
 
 def error_words(body: bytes) -> str:
@@ -118,6 +121,11 @@ def estimated_tokens(request: Request) -> int:
     else:
         length = len(prompt)
     return length + request.n * request.sampling.max_new_tokens
+
+
+def _distinct(request: Request, dialect: Dialect) -> int:
+    """The samples to ask for: vLLM refuses more than one at temperature 0, where all are equal."""
+    return 1 if dialect == "vllm" and request.sampling.temperature == 0 else request.n
 
 
 def _require_expressible(request: Request, dialect: Dialect, logprobs_mode: LogprobsMode) -> None:

@@ -24,7 +24,7 @@ RETRIED = {
     "cut": ("unavailable", "the connection ended"),
     "garbage": ("malformed", "not JSON"),
     "wrong_shape": ("malformed", "choices"),
-    "one_short": ("malformed", "0 choices, of which 1"),
+    "one_short": ("malformed", "0 choices, where 1"),
     "empty": ("empty", "the answer is empty"),
     "no_usage": ("malformed", "usage"),
     "unfinished": ("malformed", "finish_reason"),

@@ -59,7 +59,16 @@ def test_vllm_is_told_what_openai_has_no_words_for() -> None:
     _, body = sent(Request("a", Sampling(top_k=5, stop_ids=(2,)), seed=1), "vllm")
     assert (body["top_k"], body["stop_token_ids"], body["return_token_ids"]) == (5, [2], True)
     _, plain = sent(Request("a"), "vllm")
-    assert not {"top_k", "stop_token_ids", "stop", "logprobs", "response_format"} & plain.keys()
+    assert not {"stop_token_ids", "stop", "logprobs", "response_format"} & plain.keys()
+    assert (plain["top_k"], plain["min_p"], plain["repetition_penalty"]) == (0, 0.0, 1.0)
+
+
+def test_vllm_is_asked_for_one_greedy_answer() -> None:
+    """It refuses more; they are equal, so that one stands for all. OpenAI's may differ: all are asked for."""
+    greedy = Request("a", Sampling(temperature=0.0), n=3)
+    assert sent(greedy, "vllm")[1]["n"] == 1
+    assert len(decode(json.dumps(answer()).encode(), greedy, "vllm")[0]) == 3
+    assert sent(greedy)[1]["n"] == 3
 
 
 @pytest.mark.parametrize(
