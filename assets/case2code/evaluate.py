@@ -9,6 +9,7 @@ from fractions import Fraction
 from math import comb
 from typing import Literal, NamedTuple
 
+from assets.case2code.completion import completed
 from assets.case2code.execute import Runner, make_outputs
 from assets.case2code.normalise import same_repr
 from assets.case2code.prompts import fenced_block
@@ -27,7 +28,8 @@ EXCLUDED = ("infrastructure", "no_answer")
 class Problem:
     """A function to find: the prompt, all its recorded cases, and the indices of those that the prompt shows.
 
-    `group` is what accuracy is broken down by (the number of operations, the module of origin).
+    `group` is what accuracy is broken down by (the number of operations, the module of origin). An answer to a
+    `begun` function is its body.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Problem:
     prompt: Prompt
     cases: Cases
     shown: Sequence[int]
+    begun: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,13 @@ def evaluate(engine: Engine, runner: Runner, problems: Sequence[Problem], rules:
     yield from settled
 
 
-def extract_code(answer: str, func_name: str) -> Code:
-    """The first fenced Python block, or the text before a fence where only its end was asked for, or all of it."""
-    text = fenced_block(answer) if "```python" in answer else answer.split("```")[0]
+def extract_code(answer: str, func_name: str, begun: str = "") -> Code:
+    """The first fenced Python block, or the text before a fence where only its end was asked for, or all of it; of a
+    `begun` function that with its body."""
+    if begun:
+        text = completed(begun, answer)
+    else:
+        text = fenced_block(answer) if "```python" in answer else answer.split("```")[0]
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -188,7 +195,7 @@ def _share(marks: Sequence[bool]) -> float | None:
 
 def _attempts(problem: Problem, completion: Completion) -> Iterator[_Attempt]:
     for sample, answer in enumerate(completion.samples):
-        yield _Attempt(problem, sample, answer, extract_code(answer.text, problem.cases.func_name))
+        yield _Attempt(problem, sample, answer, extract_code(answer.text, problem.cases.func_name, problem.begun))
 
 
 def _program(attempt: _Attempt, limits: Limits) -> Program:

@@ -10,6 +10,7 @@ process. Text from a model never comes here: it goes to the sandbox.
 from __future__ import annotations
 
 import ast
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -76,9 +77,14 @@ def _chain(signature: Signature, length: int, rng: random.Random) -> list[Operat
         fitting = [o for o in (BINARY if other else UNARY) if o.takes == given and o.other == other]
         if not fitting:
             return None
-        chain.append(rng.choice(fitting))
+        chain.append(rng.choices(fitting, [_frequency(operation) for operation in fitting])[0])
         given = chain[-1].gives
     return chain
+
+
+def _frequency(operation: Operation) -> float:
+    """Operations with many constants are drawn more often: evenly drawn, most functions would be the few others."""
+    return math.sqrt(math.prod(map(len, operation.parameters.values())))
 
 
 def _function(signature: Signature, chain: Sequence[Operation], rng: random.Random) -> MiniFunction:

@@ -18,6 +18,7 @@ from assets.case2code.arms import (
     epochs_of,
     few_shot_prompt,
     plain_examples,
+    question,
     sampling_of,
 )
 from assets.case2code.evaluate import extract_code
@@ -104,3 +105,15 @@ def test_a_question_is_asked_as_it_was_trained(
     assert isinstance(message, Message)
     asked = generation_prompt(tokenizer, [message._asdict()])
     assert examples.tokens[: len(asked)].tolist() == asked
+
+
+def test_hidden_cases_are_never_shown() -> None:
+    """A question shows only of the first cases, at least three of them, in any style."""
+    cases = recorded_cases(next(mini_functions(0)), "a", 12, random.Random(0))
+    for style in STYLES:
+        for seed in range(10):
+            sample = question(cases, style, seed, max_shown=4)
+            assert sample is not None
+            assert 3 <= len(sample.shown) <= 4
+            assert set(sample.shown) <= set(range(4))
+    assert question(cases, "diverse", 0, max_shown=4) != question(cases, "diverse", 1, max_shown=4)
