@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import dagster as dg
 from pydantic import Field
@@ -26,15 +25,11 @@ class FunctionsConfig(dg.Config):
     methods: bool = Field(
         True, description="Take static methods, and methods that never touch self, as functions; our default."
     )
-    docstrings: bool = Field(
-        False, description="Keep docstrings (official repo: yes). Behaviour does not tell them, so none are learned."
-    )
 
 
 class WriterConfig(dg.Config):
-    """`case2code/inputs`."""
+    """`case2code/inputs`: the fuzzer writes them, unless the role `writer` is played by a model."""
 
-    writer: Literal["fuzzer", "model"] = Field("fuzzer", description="Random typed arguments, or a language model.")
     n_tuples: int = Field(150, gt=0, description="Fuzzer: type tuples drawn per function (specification's setting).")
     guidance: float = Field(
         0.5,
@@ -85,6 +80,9 @@ class PromptsConfig(dg.Config):
     json_quoted: bool = Field(
         False, description="Show outputs and strings as JSON strings, as the official prompts do: for parity only."
     )
+    docstrings: bool = Field(
+        False, description="Keep docstrings in answers (official repo: yes). Behaviour does not tell them; our default."
+    )
     seed: int = Field(0, description="Another seed draws other wordings and cases.")
 
 
@@ -102,8 +100,8 @@ class Config:
 TINY = Config(ModulesConfig(), FunctionsConfig(), WriterConfig(), ExecuteConfig(), PromptsConfig())
 PAPER = Config(
     modules=ModulesConfig(),
-    functions=FunctionsConfig(closure=False, methods=False, docstrings=True),
-    writer=WriterConfig(writer="model"),
+    functions=FunctionsConfig(closure=False, methods=False),
+    writer=WriterConfig(),
     execute=ExecuteConfig(
         seconds=21.0,
         twice=False,
@@ -113,5 +111,5 @@ PAPER = Config(
         min_values=1,
         max_cases=0,
     ),
-    prompts=PromptsConfig(json_quoted=True),
+    prompts=PromptsConfig(json_quoted=True, docstrings=True),
 )

@@ -56,12 +56,12 @@ def reject_reason(node: ast.FunctionDef) -> Reason | None:
 
 def normalised(node: ast.stmt, *, docstrings: bool = True) -> str:
     """The source of a statement written out from its tree: no comments, one layout; without docstrings if asked."""
-    if not docstrings:
-        node = copy.deepcopy(node)
-        for part in ast.walk(node):
-            if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(part):
-                part.body = part.body[1:] or [ast.Pass()]
-    return ast.unparse(node) + "\n"
+    return ast.unparse(node if docstrings else _undocumented(copy.deepcopy(node))) + "\n"
+
+
+def without_docstrings(source: str) -> str:
+    """Source code written out from its tree, without the docstrings of its functions and classes."""
+    return ast.unparse(_undocumented(ast.parse(source))) + "\n"
 
 
 def free_names(source: str, *, future_annotations: bool = False) -> set[str]:
@@ -88,6 +88,13 @@ def free_names(source: str, *, future_annotations: bool = False) -> set[str]:
 def is_self_contained(node: ast.FunctionDef) -> bool:
     """Whether the function, its annotations aside, needs builtins only, and no decorator wraps it."""
     return not node.decorator_list and free_names(ast.unparse(node), future_annotations=True) <= BUILTINS
+
+
+def _undocumented(node: ast.AST) -> ast.AST:
+    for part in ast.walk(node):
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(part):
+            part.body = part.body[1:] or [ast.Pass()]
+    return node
 
 
 def _inner(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
