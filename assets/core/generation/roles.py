@@ -60,7 +60,7 @@ class Roles(dg.ConfigurableResource):  # type: ignore[type-arg]
             def engine(binding: Binding) -> DurableEngine:
                 role = settings.role(binding.role)
                 asked = replace(caller, role=binding.role, model=binding.model)
-                lazy = LazyEngine(binding.identity, partial(start, role))
+                lazy = LazyEngine(binding.identity, partial(start, role, Path(self.database).parent))
                 return DurableEngine(lazy, store(), asked, price=role.price, budget=budget())
 
             responders = {

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from assets.core.errors import InputError
 from assets.core.generation.prices import FREE, Price
 from models.inference.openai_settings import OpenAISettings
+from models.inference.wire import LogprobsMode
 
 ROLES = {
     "writer": "writes data: instructions, programs, dialogues, stories",
@@ -60,6 +61,35 @@ class TorchRole:
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
+class VLLMRole:
+    """A checkpoint folder, served by a `vllm serve` of our own for as long as an asset asks it; it costs nothing, by
+    declaration. The fields are those of `VLLMSettings`."""
+
+    engine: Literal["vllm"]
+    folder: Path
+    python: str
+    """The Python of the environment in which vLLM is installed."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    tensor_parallel: int = Field(1, ge=1)
+    """GPUs that one copy of the model is spread over."""
+    data_parallel: int = Field(1, ge=1)
+    """Copies of the model."""
+    max_length: int | None = None
+    logprobs_mode: LogprobsMode = "raw_logprobs"
+    flags: tuple[str, ...] = ()
+    """Further flags of `vllm serve`."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables of its process; a secret is exported instead, as it is inherited."""
+    concurrency: int = Field(256, ge=1)
+    size: Size = "tiny"
+    price: Price | None = FREE
+
+    @property
+    def model(self) -> str:
+        return self.folder.name
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
 class OpenAIRole(OpenAISettings):
     """An endpoint in OpenAI's wire format."""
 
@@ -84,7 +114,7 @@ class OpenAIRole(OpenAISettings):
         return key
 
 
-Role = RulesRole | TorchRole | OpenAIRole
+Role = RulesRole | TorchRole | VLLMRole | OpenAIRole
 
 
 class RolesFile(BaseModel):
@@ -128,7 +158,7 @@ def _who(role: Role) -> tuple[object, ...]:
     """What tells one model from another."""
     if isinstance(role, OpenAIRole):
         return role.model, role.model_revision or role.base_url
-    return role.engine, role.folder.resolve() if isinstance(role, TorchRole) else ""
+    return (role.folder.resolve(),) if not isinstance(role, RulesRole) else ("rules",)
 
 
 def read_roles(path: Path) -> RolesFile:

@@ -21,6 +21,6 @@ def test_the_note_says_speed_cost_and_time_left(monkeypatch: pytest.MonkeyPatch)
     assert pace.note(25, 100) == "100 tokens/s, 0.2500 US$, 5:00 left"
 
 
-def test_nothing_is_invented(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_invented() -> None:
     """No speed before something was asked, no cost without one, no time left without a total."""
     assert Pace().note(0, None) == ""

@@ -15,12 +15,14 @@ from assets.core.generation import roles as module
 from assets.core.generation.ledger import Caller
 from assets.core.generation.roles import Roles
 from assets.core.generation.store import GenerationStore
+from assets.core.home import CHECKOUT
 from assets.core.lake import Lake
 from assets.core.recipe import recipe
 from assets.core.resources import LakeResource
 from tests.assets.core.generation import toys
 from tests.servers.running import RunningServer
 
+VLLM_PYTHON = CHECKOUT / ".venv-vllm/bin/python"
 SECRET = "sk-hunter2"
 KEY = dg.AssetKey(["toy", "answers"])
 
@@ -69,6 +71,14 @@ def metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
+def with_template(folder: Path) -> Path:
+    """The folder, able to answer conversations."""
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    tokenizer["chat_template"] = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
 def test_rules_ask_nobody(world: World) -> None:
     """The laptop's default: no model, no store, and the metadata say so."""
     told = metadata(world.run())
@@ -109,7 +119,7 @@ def test_a_reused_asset_starts_no_engine(world: World, server: RunningServer, mo
     world.bind(server)
     first = metadata(world.run(questions=3))
     monkeypatch.delenv("THE_KEY")
-    monkeypatch.setattr(module, "start", lambda role: pytest.fail("an engine was started"))
+    monkeypatch.setattr(module, "start", lambda *_: pytest.fail("an engine was started"))
     again = metadata(world.run(questions=3))
     assert (first["reused"], again["reused"]) == (False, True)
     fewer = metadata(world.run(questions=2))
@@ -180,10 +190,7 @@ def test_the_key_is_nowhere(world: World, server: RunningServer) -> None:
 
 def test_a_checkpoint_folder_answers(world: World, make_model: Callable[[int], Path]) -> None:
     """The laptop's own small models: other weights are another identity, a manifest beside them is not."""
-    folder = make_model(0)
-    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
-    tokenizer["chat_template"] = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    folder = with_template(make_model(0))
     world.file.write_text(f"[roles.responder]\nengine = 'torch'\nfolder = '{folder}'")
     told = metadata(world.run(questions=3))
     assert told["generation"]["responder"]["usage"]["asked"] == 3
@@ -194,6 +201,27 @@ def test_a_checkpoint_folder_answers(world: World, make_model: Callable[[int], P
     assert metadata(world.run(questions=3))["generation"]["responder"]["usage"]["asked"] == 3
     world.file.write_text(f"[roles.responder]\nengine = 'torch'\nfolder = '{world.folder}'")
     assert "has no config.json" in repr(world.run(questions=3).all_events)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not VLLM_PYTHON.exists(), reason="vLLM is not installed (`make vllm`)")
+def test_a_server_of_our_own_answers(world: World, make_model: Callable[[int], Path]) -> None:
+    """`vllm serve` starts when it is first asked, and ends with the asset."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = with_template(make_model(0))
+    # vLLM's attention on a CPU takes heads of 32 and more.
+    shape = {"hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=258, max_position_embeddings=64, **shape)).save_pretrained(folder)
+    settings = f"folder = '{folder}'\npython = '{VLLM_PYTHON}'\nmax_length = 64\ndtype = 'float32'"
+    world.file.write_text(
+        f"[roles.responder]\nengine = 'vllm'\n{settings}\nenvironment = {{VLLM_CPU_KVCACHE_SPACE = '1'}}"
+    )
+    told = metadata(world.run(questions=3))
+    assert told["generation"]["responder"]["usage"]["asked"] == 3
+    assert told["roles"]["responder"]["identity"]["engine"] == "vllm"
+    assert (world.folder / f"vllm-{folder.name}.log").exists()
+    assert metadata(world.run(questions=2))["generation"]["responder"]["usage"]["reused"] == 2
 
 
 def test_an_unknown_role_is_told_when_it_is_declared() -> None:

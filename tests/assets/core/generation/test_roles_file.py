@@ -8,7 +8,7 @@ import pytest
 
 from assets.core.errors import InputError
 from assets.core.generation.prices import FREE, Price
-from assets.core.generation.roles_file import OpenAIRole, RolesFile, RulesRole, TorchRole, read_roles
+from assets.core.generation.roles_file import OpenAIRole, RolesFile, RulesRole, TorchRole, VLLMRole, read_roles
 
 ENDPOINT = 'engine = "openai"\nbase_url = "http://localhost:8000/v1"\nmodel = "m"\n'
 
@@ -85,6 +85,16 @@ def test_a_missing_file_is_told_by_its_variable(tmp_path: Path) -> None:
     """It is the variable that is wrong."""
     with pytest.raises(InputError, match="correct ATHANOR_ROLES"):
         read_roles(tmp_path / "none.toml")
+
+
+def test_a_server_of_our_own_is_read(tmp_path: Path) -> None:
+    """Its parallelism and flags; what makes no sense is told."""
+    vllm = "[roles.writer]\nengine = 'vllm'\nfolder = '/models/m'\npython = 'python'\n"
+    role = read_roles(write(tmp_path, f"{vllm}tensor_parallel = 4\nflags = ['--max-num-seqs', '9']")).role("writer")
+    assert isinstance(role, VLLMRole)
+    assert (role.tensor_parallel, role.data_parallel, role.flags, role.price) == (4, 1, ("--max-num-seqs", "9"), FREE)
+    with pytest.raises(InputError, match=r"roles\.writer\.tensor_parallel: Input should be greater"):
+        read_roles(write(tmp_path, f"{vllm}tensor_parallel = 0"))
 
 
 @pytest.mark.parametrize("pair", [("judge", "test_judge"), ("judge", "summariser"), ("summariser", "test_judge")])

@@ -24,7 +24,8 @@ from tests.assets.core.generation.test_store import CALLER, call
 store = GenerationStore(sys.argv[1])
 session = store.start_session(CALLER)
 for number in range(20):
-    kept = store.record(session, [call(number * 50 + i, f"{sys.argv[2]} {i}") for i in range(100)])
+    calls = [call(number * 50 + i, f"{sys.argv[2]} {i}") for i in range(100)]
+    store.record(session, calls if sys.argv[2] in "ace" else calls[::-1])
 print(len(store.find([call(i).key for i in range(1050)])))
 """
 
