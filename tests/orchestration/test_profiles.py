@@ -12,7 +12,7 @@ from orchestration.profiles import current_profile, resources
 
 VARIABLES = (
     "PROFILE", "LAUNCHER", "SHARED", "RAY_ADDRESS", "RAY_TOKEN", "IMAGE", "VOLUME_CLAIM", "NODES", "PROCESSES",
-    "ZERO_STAGE", "OFFLOAD_OPTIMIZER", "LAKE",
+    "ZERO_STAGE", "OFFLOAD_OPTIMIZER", "LAKE", "ROLES",
 )  # fmt: skip
 RAY = {"ATHANOR_LAUNCHER": "ray", "ATHANOR_SHARED": "/shared", "ATHANOR_RAY_ADDRESS": "http://head:8265"}
 
@@ -85,6 +85,17 @@ def test_a_token_stays_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     trainer = resources("cluster")["trainer"]
     assert isinstance(trainer.ray_token, dg.EnvVar)
     assert "hunter2" not in str(trainer._get_non_default_public_field_values())
+
+
+def test_roles_are_rules_unless_a_file_says_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The laptop needs no model. A fault in the file is told when the code location loads, not when a night's run
+    comes to the asset."""
+    assert resources()["roles"].bind(["writer"])["writer"].size == "rules"
+    assert resources()["roles"].database == str(tmp_path / "generation.db")
+    (tmp_path / "roles.toml").write_text("[roles.writer]\nengine = 'gpt'")
+    monkeypatch.setenv("ATHANOR_ROLES", str(tmp_path / "roles.toml"))
+    with pytest.raises(InputError, match=r"roles\.toml: roles\.writer: Input tag 'gpt'"):
+        resources()
 
 
 def test_an_unknown_profile_is_told_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
