@@ -12,12 +12,12 @@ Status = Literal["ok", "wrong", "exception", "timeout", "memory", "refused", "in
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may take (our defaults). Two processes run a program with tests; each has these limits.
+    """What one program may take (our defaults). Tests run in a process of their own, with the same limits.
 
-    `seconds` of wall clock for all of it, `cpu_seconds` for each process (rounded up to whole seconds); `memory_bytes`
-    for each process and for all together; `file_bytes` of each file, stdin too, and `disk_bytes` of all, which lie in
-    memory; `processes` counts threads too; `output_bytes` are kept of stdout and of stderr, and the rest is dropped;
-    `result_bytes` of results at most: a program that sends more is refused.
+    `seconds` of wall clock and `cpu_seconds` of processor time for all of it; `memory_bytes` for each process and for
+    all together; `file_bytes` of each file, stdin too, and `disk_bytes` of all, which lie in memory; `processes` counts
+    threads too; `output_bytes` are kept of stdout and of stderr, and the rest is dropped; `result_bytes` of results at
+    most: a program that sends more is refused.
     """
 
     seconds: float = 10.0

@@ -48,11 +48,8 @@ def _status(
 ) -> tuple[Status, str]:
     if facts["stopped"]:
         return _stopped(facts["stopped"], limits)
-    for process in facts["processes"].values():
-        if process["status"] == SIGKILL and not process["killed"]:
-            if process["cpu_seconds"] >= limits.cpu_seconds:
-                return "timeout", f"more than {limits.cpu_seconds:g} s of processor time"
-            raise Unusable("killed from outside, probably for want of memory on this machine")
+    if any(process["status"] == SIGKILL and not process["killed"] for process in facts["processes"].values()):
+        raise Unusable("killed from outside, probably for want of memory on this machine")
     if program.tests is not None:
         return _tested(entries)
     if any(entry.get("type") == "MemoryError" for entry in entries):
@@ -71,6 +68,8 @@ def _status(
 def _stopped(reason: str, limits: Limits) -> tuple[Status, str]:
     if reason == "timeout":
         return "timeout", f"still running after {limits.seconds:g} s"
+    if reason == "processor":
+        return "timeout", f"more than {limits.cpu_seconds:g} s of processor time"
     if reason == "memory":
         return "memory", f"its processes held more than {limits.memory_bytes >> 20} MiB"
     return "refused", f"more than {limits.result_bytes} bytes of results"

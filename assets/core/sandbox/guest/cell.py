@@ -7,7 +7,6 @@ it ends, by itself or killed, the kernel kills whatever it started.
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import resource
 import signal
@@ -97,7 +96,6 @@ class Cells:
         os.setsid()
         for limit, value in (
             (resource.RLIMIT_AS, limits["memory_bytes"]),
-            (resource.RLIMIT_CPU, math.ceil(limits["cpu_seconds"])),
             (resource.RLIMIT_FSIZE, limits["file_bytes"]),
             (resource.RLIMIT_NPROC, limits["processes"]),
             (resource.RLIMIT_NOFILE, OPEN_FILES),

@@ -53,7 +53,7 @@ def run_tests(tests: str, names: list[str], limit: int) -> None:
     except BaseException as error:
         failed = error
     if peer.failure:
-        _verdict("refused" if peer.failure.startswith("refused") else "exception", peer.failure)
+        _verdict("refused" if peer.malformed else "exception", peer.failure)
     if failed is None:
         _verdict("ok", "")
     _verdict(_status(failed), _explain(failed, lines))

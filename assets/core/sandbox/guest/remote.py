@@ -134,6 +134,7 @@ class Peer:
         self.is_open = is_open
         self.limit = limit
         self.failure = ""
+        self.malformed = False
         self.shown: list[Any] = []
         self.numbers: dict[int, int] = {}
         self.references: dict[int, Any] = {}
@@ -154,7 +155,8 @@ class Peer:
         except (OSError, EOFError):
             self._fail("the program ended while it was called")
         except (wire.ProtocolError, *MALFORMED) as problem:
-            self._fail(f"refused: {problem}")
+            self.malformed = True
+            self._fail(str(problem))
         raise error
 
     def _reply(self) -> tuple[str, Any]:

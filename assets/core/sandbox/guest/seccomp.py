@@ -24,12 +24,12 @@ DENIED = {
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "open_tree": (428, 428),
     "perf_event_open": (298, 241), "personality": (135, 92), "pidfd_getfd": (438, 438), "pivot_root": (155, 41),
     "process_madvise": (440, 440), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "ptrace": (101, 117), "quotactl": (179, 60), "reboot": (169, 142), "request_key": (249, 218),
+    "ptrace": (101, 117), "quotactl": (179, 60), "reboot": (169, 142), "request_key": (249, 218), "seccomp": (317, 277),
     "semget": (64, 190), "setns": (308, 268), "shmget": (29, 194), "swapon": (167, 224), "syslog": (103, 116),
     "umount2": (166, 39), "unshare": (272, 97), "userfaultfd": (323, 282),
 }  # fmt: skip
-# Name of the machine: the kernel's number for it, its column above, and its numbers of clone3, socket, socketpair.
-MACHINES = {"x86_64": (0xC000003E, 0, 435, 41, 53), "aarch64": (0xC00000B7, 1, 435, 198, 199)}
+# Name of the machine: its number, its column above, and its numbers of clone3, prctl, socket and socketpair.
+MACHINES = {"x86_64": (0xC000003E, 0, 435, 157, 41, 53), "aarch64": (0xC00000B7, 1, 435, 167, 198, 199)}
 SOCKET_FAMILIES = (1, 2, 10)  # unix, inet, inet6: others, vsock above all, know nothing of network namespaces
 X32 = 0x40000000
 
@@ -47,13 +47,16 @@ def instructions(machine: str) -> list[tuple[int, int, int, int]]:
     """The filter for a machine; raises OSError where its system calls are not known."""
     if machine not in MACHINES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {machine}, only for {', '.join(MACHINES)}")
-    architecture, column, clone3, *sockets = MACHINES[machine]
+    architecture, column, clone3, prctl, *sockets = MACHINES[machine]
     code = [(LOAD, 0, 0, ARCHITECTURE), (JUMP_EQUAL, 1, 0, architecture), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
     if machine == "x86_64":
         code += [(JUMP_AT_LEAST, 0, 1, X32), (RETURN, 0, 0, KILL)]
     for numbers in DENIED.values():
         code += [(JUMP_EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, ERROR | errno.EPERM)]
     code += [(JUMP_EQUAL, 0, 1, clone3), (RETURN, 0, 0, ERROR | errno.ENOSYS)]
+    # A filter of its own would let a program end as if this machine had killed it.
+    code += [(JUMP_EQUAL, 0, 4, prctl), (LOAD, 0, 0, FIRST_ARGUMENT), (JUMP_EQUAL, 0, 1, PR_SET_SECCOMP)]
+    code += [(RETURN, 0, 0, ERROR | errno.EPERM), (RETURN, 0, 0, ALLOW)]
     for number in sockets:
         code += [(JUMP_EQUAL, 0, 3 + len(SOCKET_FAMILIES), number), (LOAD, 0, 0, FIRST_ARGUMENT)]
         for index, family in enumerate(SOCKET_FAMILIES):

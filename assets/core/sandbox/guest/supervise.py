@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -18,6 +19,7 @@ from assets.core.sandbox.guest.programs import run_calls, run_script, serve_test
 
 LOOK_SECONDS = 0.02
 MS = 1000
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Capture:
@@ -45,7 +47,7 @@ class Supervisor:
         self.limits = limits
         self.running: dict[int, tuple[int, str]] = {}
         self.killed: set[str] = set()
-        self.ended: dict[str, dict[str, float]] = {}
+        self.ended: dict[str, dict[str, int]] = {}
         self.stopped = ""
         self.poll = select.poll()
 
@@ -83,38 +85,48 @@ class Supervisor:
                 self.stop("timeout")
                 deadline = now + 1
             elif now >= look and not self.stopped:
-                if memory_of_all() > self.limits["memory_bytes"]:
+                held, taken = usage()
+                if held > self.limits["memory_bytes"]:
                     self.stop("memory")
+                elif taken > self.limits["cpu_seconds"]:
+                    self.stop("processor")
                 look = now + LOOK_SECONDS
 
     def _reap(self, handle: int) -> None:
         process, role = self.running.pop(handle)
         self.poll.unregister(handle)
         os.close(handle)
-        _, status, usage = os.wait4(process, 0)
+        _, own_limit = resource.prlimit(process, resource.RLIMIT_CPU)
+        _, status = os.waitpid(process, 0)
         self.ended[role] = {
             "status": os.waitstatus_to_exitcode(status),
-            "killed": role in self.killed,
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            "memory_bytes": usage.ru_maxrss * 1024,
+            # The kernel ends a process at a limit of processor time, but only the program itself can have set one.
+            "killed": role in self.killed or own_limit != resource.RLIM_INFINITY,
         }
         if role == "guard":
             self.stop()
 
 
-def memory_of_all() -> int:
-    """Bytes that the processes of all cells hold, pages of files left out.
+def usage() -> tuple[int, float]:
+    """Bytes that the processes of all cells hold, pages of files left out, and seconds of processor time they took.
 
     They are all that are to be seen here but init, the zygote and this one.
     """
-    total = 0
+    held, taken = 0, 0
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) not in (1, os.getppid(), os.getpid()):
-            with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
-                for line in file:
-                    if line.startswith((b"RssAnon", b"RssShmem")):
-                        total += 1024 * int(line.split()[1])
-    return total
+            with contextlib.suppress(OSError):
+                for line in _read(f"/proc/{name}/status").splitlines():
+                    if line.startswith(("RssAnon", "RssShmem")):
+                        held += 1024 * int(line.split()[1])
+                # A process's name stands in brackets and may hold anything; its own and its children's times follow.
+                taken += sum(map(int, _read(f"/proc/{name}/stat").rpartition(")")[2].split()[11:15]))
+    return held, taken / CLOCK_TICKS
+
+
+def _read(path: str) -> str:
+    with open(path, errors="replace") as file:
+        return file.read()
 
 
 def supervise(cells: Cells, channel: socket.socket) -> None:

@@ -95,8 +95,8 @@ ENCODERS: dict[type, Callable[[Any, Callable[[Any], Tree]], Tree]] = {
     Decimal: lambda value, link: ["Decimal", str(value)],
     Fraction: lambda value, link: ["Fraction", [encode(value.numerator, link), encode(value.denominator, link)]],
     datetime.date: lambda value, link: ["date", value.isoformat()],
-    datetime.time: lambda value, link: ["time", value.isoformat()],
-    datetime.datetime: lambda value, link: ["datetime", value.isoformat()],
+    datetime.time: lambda value, link: ["time", [value.isoformat(), value.fold]],
+    datetime.datetime: lambda value, link: ["datetime", [value.isoformat(), value.fold]],
     datetime.timedelta: lambda value, link: ["timedelta", [value.days, value.seconds, value.microseconds]],
     type(Ellipsis): lambda value, link: ["Ellipsis", None],
 }
@@ -129,8 +129,8 @@ READERS: dict[str, Callable[[Tree, Callable[[list[Tree]], Any]], Any]] = {
     "Decimal": lambda content, follow: Decimal(content),
     "Fraction": lambda content, follow: Fraction(*_items(content, follow)),
     "date": lambda content, follow: datetime.date.fromisoformat(content),
-    "time": lambda content, follow: datetime.time.fromisoformat(content),
-    "datetime": lambda content, follow: datetime.datetime.fromisoformat(content),
+    "time": lambda content, follow: datetime.time.fromisoformat(content[0]).replace(fold=content[1]),
+    "datetime": lambda content, follow: datetime.datetime.fromisoformat(content[0]).replace(fold=content[1]),
     "timedelta": lambda content, follow: datetime.timedelta(*content),
     "Ellipsis": lambda content, follow: ...,
 }

@@ -42,8 +42,6 @@ def attempt(*statements: str) -> str:
     return f"import os, socket, signal, ctypes\n{tries}\nprint('held')"
 
 
-EXCEPTION = frozenset({"exception"})
-
 READING = (
     Attack("secret file", attempt("open('@FOLDER@/secret').read()", "os.listdir('@FOLDER@')")),
     Attack("home folders", attempt("os.listdir('/root')", "os.listdir('/home')", "open('/root/.bashrc').read()")),
@@ -341,7 +339,8 @@ print('held')
         + """
 libc.prctl(8, 1, 0, 0, 0)
 lines = dict(line.split(':\\t') for line in open('/proc/self/status') if ':\\t' in line)
-print('held' if int(lines['CapEff'], 16) == int(lines['CapPrm'], 16) == 0 and lines['NoNewPrivs'] == '1\\n' else 'ESCAPED')
+none = int(lines['CapEff'], 16) == int(lines['CapPrm'], 16) == 0
+print('held' if none and int(lines['NoNewPrivs']) == 1 else 'ESCAPED')
 if libc.prctl(47, 2, 21, 0, 0) == 0: print('ESCAPED')
 """,
     ),
@@ -356,6 +355,6 @@ print('held', flush=True)
 ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 print('ESCAPED')
 """,
-        EXCEPTION,
+        frozenset({"exception", "ok"}),
     ),
 )

@@ -240,6 +240,13 @@ def f(x):
 import ctypes
 def f(x): ctypes.string_at(0)
 """,
+    "killed as by this machine": """
+import ctypes, os
+def f(x):
+    ctypes.CDLL(None).prctl(22, 1, 0, 0, 0)
+    ctypes.CDLL(None).syscall(317, 0, 0, 0)
+    return os.getcwd()
+""",
     "waiting": """
 import time
 def f(x): time.sleep(99)

@@ -83,6 +83,16 @@ while True: pass
         TIMEOUT,
     ),
     Attack(
+        "processor time of its own choice",
+        """
+import resource
+resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+print('held', flush=True)
+while True: pass
+""",
+        ERROR_OR_TIMEOUT,
+    ),
+    Attack(
         "segmentation fault",
         """
 import ctypes
@@ -109,6 +119,7 @@ import os, sys
 print('held', flush=True)
 os.execv(sys.executable, [sys.executable, '-c', '1'])
 """,
+        frozenset({"ok", "timeout"}),
     ),
     Attack(
         "a shell",
