@@ -7,6 +7,7 @@ and every token of it is trained: the control is not short of compute. `epochs_o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
@@ -31,6 +32,7 @@ HELD_EQUAL = (
 FENCE = f"{LEAD_IN}\n\n```python\n"
 # Where a model that was only shown examples ends its answer.
 FENCE_END = "```"
+_QUOTED_WORD = re.compile(r"'[A-Za-z]+'")
 
 
 def question(cases: Cases, style: StyleName, seed: int, *, max_shown: int) -> Sample | None:
@@ -45,6 +47,15 @@ def question(cases: Cases, style: StyleName, seed: int, *, max_shown: int) -> Sa
         example_outputs=cases.example_outputs[:max_shown],
     )
     return render_sample(visible, STYLES[style], Random(f"{cases.id}:{style}:{seed}"))
+
+
+def tokenizer_text(text: str) -> str:
+    """The text with every quoted word replaced by a digit, which is always a token of its own.
+
+    A tokenizer trained on random words merges their letters, and the constants that an answer must copy would be cut
+    otherwise in every word they stand in.
+    """
+    return _QUOTED_WORD.sub("'0'", text)
 
 
 def chat_examples(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ CANONICAL_INPUTS = 32
 MAX_LENGTH = 4
 # Numbers that a prompt shows: small ones are few, and one or two tokens. The canonical inputs need more of them.
 SHOWN_INTS, CANONICAL_INTS = (-5, 12), (-30, 60)
+# Four cases of a function that nearly always answers False say nothing of it.
+MAX_EQUAL_SHARE = 0.75
 # Larger results would make prompts that are mostly digits; 1 in 20 functions is drawn again for it.
 MAX_OUTPUT_CHARACTERS = 40
 
@@ -153,12 +156,13 @@ def run(function: MiniFunction, inputs: Sequence[tuple[Value, ...]]) -> list[Out
     return outputs
 
 
-def is_usable(outputs: Sequence[Output], *, min_distinct: int) -> bool:
-    """Whether a function shows something: mostly values, `min_distinct` of them or more, none too long to read."""
+def is_usable(outputs: Sequence[Output]) -> bool:
+    """Whether a function shows something: mostly values, not mostly the same one, and none too long to read."""
     returned = [output.text for output in outputs if not output.is_error]
+    commonest = max(Counter(returned).values(), default=0)
     return (
         2 * len(returned) > len(outputs)
-        and len(set(returned)) >= min_distinct
+        and commonest <= MAX_EQUAL_SHARE * len(returned)
         and max(map(len, returned)) <= MAX_OUTPUT_CHARACTERS
     )
 

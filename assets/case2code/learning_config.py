@@ -20,12 +20,23 @@ class GrammarConfig(dg.Config):
     max_draws_per_behaviour: int = Field(
         80, gt=0, description="A behaviour drawn again is another training sample, with other cases, up to so many."
     )
-    min_distinct: int = Field(2, ge=1, description="Distinct outputs on the canonical inputs; 1 keeps constants.")
     n_cases: int = Field(12, gt=1, le=18, description="Recorded inputs per function (official test: 10 to 72).")
     max_shown: int = Field(4, gt=0, description="At most so many are shown; the others stay hidden.")
     valid_share: float = Field(0.02, ge=0, lt=1, description="Share of the behaviours in the validation split.")
     test_share: float = Field(0.08, gt=0, lt=1, description="Share of the behaviours in the test split.")
+    n_words: int = Field(
+        13, gt=0, description="Words in a row that a training program may not share with a test program."
+    )
     seed: int = Field(0, description="Another seed draws other functions.")
+
+
+class CodeConfig(dg.Config):
+    """`case2code/code`: what the starting checkpoint is trained on, and what is held out of it; our default."""
+
+    heldout_share: float = Field(0.1, gt=0, lt=1, description="Share of the packages held out, by a hash of the name.")
+    n_words: int = Field(
+        13, gt=0, description="Words in a row that a training document may not share with a held-out text."
+    )
 
 
 class TokenizerConfig(dg.Config):
@@ -41,7 +52,7 @@ class LearnConfig(DecoderSize):
     """`case2code/base` and `case2code/checkpoint/<arm>`; the paper's learning rate and epochs are not known."""
 
     base_tokens: int = Field(
-        400_000, ge=0, description="Tokens of library code that all arms' starting checkpoint was trained on."
+        400_000, gt=0, description="Tokens of library code that all arms' starting checkpoint was trained on."
     )
     tokens: int = Field(
         4_500_000, gt=0, description="Tokens of every trained arm, prompts and padding included; our default."
@@ -74,18 +85,19 @@ class EvaluateConfig(dg.Config):
     seed: int = Field(0, description="Of the prompts' wording and of sampling.")
 
 
-class DecontaminateConfig(dg.Config):
-    """Training programs that repeat test text are dropped."""
-
-    n_words: int = Field(13, gt=0, description="Words in a row that a training and a test text may not share.")
-
-
 @dataclass(frozen=True)
 class Config:
     """All sections, for a preset."""
 
     grammar: GrammarConfig
+    code: CodeConfig
     tokenizer: TokenizerConfig
     learn: LearnConfig
     evaluate: EvaluateConfig
-    decontaminate: DecontaminateConfig
+
+
+TINY = Config(GrammarConfig(), CodeConfig(), TokenizerConfig(), LearnConfig(), EvaluateConfig())
+# Neither the paper nor its code gives sizes or settings of training: only how the authors evaluate is known.
+PAPER = Config(
+    GrammarConfig(), CodeConfig(), TokenizerConfig(), LearnConfig(), EvaluateConfig(max_new_tokens=2048, hint=True)
+)

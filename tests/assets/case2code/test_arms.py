@@ -20,6 +20,7 @@ from assets.case2code.arms import (
     plain_examples,
     question,
     sampling_of,
+    tokenizer_text,
 )
 from assets.case2code.evaluate import extract_code
 from assets.case2code.grammar import mini_functions, recorded_cases
@@ -117,3 +118,13 @@ def test_hidden_cases_are_never_shown() -> None:
             assert 3 <= len(sample.shown) <= 4
             assert set(sample.shown) <= set(range(4))
     assert question(cases, "diverse", 0, max_shown=4) != question(cases, "diverse", 1, max_shown=4)
+
+
+def test_letters_of_cases_stay_apart(tmp_path: Path) -> None:
+    """A tokenizer trained on texts without their words cuts a constant alike wherever it stands, but merges code."""
+    texts = [f"return x + '{a}{b}'  # 'b{a}f{b}k' -> 'b{a}f{b}k{a}{b}'" for a in "bfkpz" for b in "bfkpz"] * 4
+    apart = train_tokenizer(map(tokenizer_text, texts), vocab_size=400, min_frequency=2)
+    merged = train_tokenizer(texts, vocab_size=400, min_frequency=2)
+    assert {"b", "f", "k"} <= set(apart.encode("'bfk'").tokens)
+    assert apart.encode("return").tokens == ["return"]
+    assert len(merged.encode("'bfkbk'").tokens) < len(apart.encode("'bfkbk'").tokens)

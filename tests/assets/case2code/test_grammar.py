@@ -33,7 +33,7 @@ def hashes(n: int, seed: int = 0) -> set[str]:
     for function in islice(mini_functions(seed), n):
         inputs = canonical_inputs(function.signature)
         outputs = run(function, inputs)
-        if is_usable(outputs, min_distinct=2):
+        if is_usable(outputs):
             found.add(behaviour_hash([repr(values) for values in inputs], outputs))
     return found
 
@@ -113,11 +113,12 @@ def test_recorded_cases_are_calls_with_their_answers() -> None:
 def test_functions_that_show_nothing_are_not_usable() -> None:
     """Constants, mostly exceptions, and results too long to read are refused."""
     one, two, error = Output("1", False), Output("2", False), Output("<class 'ValueError'>: no", True)
-    assert is_usable([one, two, error], min_distinct=2)
-    assert not is_usable([one, one, one], min_distinct=2)
-    assert not is_usable([one, two, error, error, error], min_distinct=2)
-    assert not is_usable([one, Output("'" + "k" * 50 + "'", False)], min_distinct=2)
-    assert not is_usable([error, error], min_distinct=1)
+    assert is_usable([one, two, error])
+    assert not is_usable([one, one, one, one, two])
+    assert not is_usable([one, one, one])
+    assert not is_usable([one, two, error, error, error])
+    assert not is_usable([one, Output("'" + "k" * 50 + "'", False)])
+    assert not is_usable([error, error])
 
 
 def test_a_thousand_functions_hold_many_behaviours() -> None:
