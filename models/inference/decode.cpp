@@ -49,16 +49,21 @@ float rounded(float value) {
   return load(kept);
 }
 
+// Asks for a page ahead: where one page ends, the processor does not see by itself that the next one follows.
+inline void prefetch(const void* place) { __builtin_prefetch(static_cast<const char*>(place) + 4096); }
+
 // Scores [G, BLOCK] of G queries [G, dim] with a block of keys [dim, BLOCK].
 template <typename T, int64_t G>
 void score(const float* __restrict queries, const T* __restrict keys, int64_t dim, int64_t columns,
            float* __restrict scores) {
   float sums[G][BLOCK] = {};
-  for (int64_t d = 0; d < dim; ++d)
+  for (int64_t d = 0; d < dim; ++d) {
+    prefetch(keys + d * BLOCK);
     for (int64_t t = 0; t < BLOCK; ++t) {
       const float key = load(keys[d * BLOCK + t]);
       for (int64_t g = 0; g < G; ++g) sums[g][t] += queries[g * dim + d] * key;
     }
+  }
   for (int64_t g = 0; g < G; ++g)
     for (int64_t t = 0; t < BLOCK; ++t) scores[g * columns + t] = sums[g][t];
 }
@@ -81,11 +86,13 @@ void mix(const float* __restrict weights, const T* __restrict values, int64_t le
          float* __restrict mixed) {
   for (int64_t part = 0; part < dim; part += BLOCK) {
     float sums[G][BLOCK] = {};
-    for (int64_t t = 0; t < length; ++t)
+    for (int64_t t = 0; t < length; ++t) {
+      prefetch(values + t * dim + part);
       for (int64_t d = 0; d < BLOCK; ++d) {
         const float value = load(values[t * dim + part + d]);
         for (int64_t g = 0; g < G; ++g) sums[g][d] += weights[g * columns + t] * value;
       }
+    }
     for (int64_t g = 0; g < G; ++g)
       for (int64_t d = 0; d < BLOCK; ++d) mixed[g * dim + part + d] += sums[g][d];
   }
