@@ -87,8 +87,8 @@ TREES = st.recursive(
     max_leaves=10,
 )  # fmt: skip
 KNOWN = (
-    *TYPES.values(), type(None), deque, Counter, OrderedDict, defaultdict, Decimal, Fraction,
-    datetime.datetime, datetime.timedelta,
+    *TYPES.values(), type(None), type(...), deque, Counter, OrderedDict, defaultdict, Decimal, Fraction,
+    datetime.date, datetime.time, datetime.datetime, datetime.timedelta,
 )  # fmt: skip
 
 
