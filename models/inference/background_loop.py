@@ -57,12 +57,14 @@ class BackgroundLoop:
             if going:
                 self.run(tasks.cancel())
 
-    def close(self) -> None:
-        """Stops the loop; nothing may be under way."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+    def close(self, last: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Runs `last`, and ends the thread; nothing else may be under way. A second call does nothing."""
+        if self._loop.is_closed():
+            return
+        self.run(last())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 class _Tasks(Generic[Item, Result]):

@@ -45,8 +45,7 @@ class OpenAIEngine:
 
     def close(self) -> None:
         """Closes the connections, and ends the thread."""
-        self._loop.run(self._client.close())
-        self._loop.close()
+        self._loop.close(self._client.close)
 
     async def _connect(self, api_key: str | None) -> HTTPClient:
         return HTTPClient(self._settings, api_key)

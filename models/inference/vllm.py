@@ -70,13 +70,12 @@ class VLLMEngine:
 
     def close(self) -> None:
         """Ends the server."""
-        self._loop.run(self._client.close())
-        self._loop.close()
+        self._loop.close(self._client.close)
         self._server.close()
 
     @cached_property
     def _version(self) -> str:
-        return vllm_version(self._settings.python)
+        return vllm_version(self._settings)
 
     async def _connect(self) -> HTTPClient:
         settings = self._settings
@@ -94,14 +93,10 @@ class VLLMEngine:
     async def _reload(self, folder: Path) -> None:
         """vLLM's own transfer of weights (/start_weight_update) is between GPU processes: it knows no folder."""
         await self._server.ready()
-        try:
-            await self._server.post("/pause?mode=wait")
-            await self._server.post(
-                "/collective_rpc", method="reload_weights", kwargs={"weights_path": str(folder.resolve())}
-            )
-            # Keys and values of the old weights.
-            await self._server.post("/reset_prefix_cache")
-            await self._server.post("/resume")
-        except EngineError:
-            self._server.stop()
-            raise
+        await self._server.post("/pause?mode=wait")
+        await self._server.post(
+            "/collective_rpc", method="reload_weights", kwargs={"weights_path": str(folder.resolve())}
+        )
+        # It holds keys and values of the old weights.
+        await self._server.post("/reset_prefix_cache")
+        await self._server.post("/resume")

@@ -107,7 +107,7 @@ class VLLMServer:
                 await asyncio.sleep(0.2)
 
     async def post(self, path: str, **body: Any) -> None:
-        """Calls one of the endpoints for new weights. Raises EngineError when it fails."""
+        """Calls one of the endpoints for new weights. Where it fails the server is stopped, and EngineError raised."""
         try:
             async with self._session() as session, session.post(f"http://vllm{path}", json=body) as response:
                 failed = await response.text() if response.status != 200 else None
@@ -159,19 +159,23 @@ class VLLMServer:
             return False
 
     def _failure(self, what: str) -> EngineError:
+        """Ends what is left of the server, so that a later call starts afresh."""
+        self.stop()
         log = self._settings.log
         lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         return EngineError("\n    ".join([f"{what}; its last lines:", *lines]), f"see {log}, and correct the settings")
 
 
-def vllm_version(python: str) -> str:
-    """The version of the vLLM in a Python's environment. Raises EngineError when there is none."""
+def vllm_version(settings: VLLMSettings) -> str:
+    """The version of the vLLM that would serve. Raises EngineError when there is none."""
+    command = [settings.python, "-P", str(COMMAND), "--version"]
+    remedy = "install athanor[gpu], or set python to that of the environment with vLLM"
     try:
-        done = subprocess.run([python, "-P", str(COMMAND), "--version"], capture_output=True, text=True, timeout=60)
-    except OSError as error:
-        raise EngineError(f"{python}: {error}", "set python to that of the environment with vLLM") from error
-    if done.returncode:
-        raise EngineError(
-            f"{python} has no vLLM", "install athanor[gpu], or set python to that of the environment with vLLM"
+        done = subprocess.run(
+            command, env={**os.environ, **settings.environment}, capture_output=True, text=True, timeout=60
         )
+    except OSError as error:
+        raise EngineError(str(error), remedy) from error
+    if done.returncode:
+        raise EngineError(f"{settings.python} has no vLLM", remedy)
     return done.stdout.strip()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.inference.background_loop import BackgroundLoop
@@ -16,9 +16,15 @@ from models.inference.background_loop import BackgroundLoop
 def loop() -> Iterator[BackgroundLoop]:
     made = BackgroundLoop("test")
     yield made
-    made.close()
+    made.close(nothing)
+    made.close(nothing)
 
 
+async def nothing() -> None:
+    """What is left to do at the end."""
+
+
+@settings(deadline=None)
 @given(delays=st.lists(st.sampled_from([0.0, 0.001, 0.003]), max_size=40), window=st.integers(1, 9))
 def test_every_item_has_its_own_result_once(loop: BackgroundLoop, delays: list[float], window: int) -> None:
     """Whatever the order in which they finish; the window is never passed."""

@@ -118,7 +118,7 @@ def test_rates_are_kept(server: RunningServer, limit: dict[str, float]) -> None:
     assert len(list(itertools.islice(stream, 62))) == 62
     stream.close()  # type: ignore[attr-defined]
     engine.close()
-    assert 1.5 < time.monotonic() - started < 10
+    assert 1.5 < time.monotonic() - started < 30
 
 
 def test_a_request_above_the_token_rate_is_still_sent(server: RunningServer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -101,6 +101,7 @@ def test_text_is_asked_again_with_another_seed(prompt: str | tuple[int, ...]) ->
     assert {request.prompt for request in engine.asked} == {prompt}
 
 
+@settings(deadline=None)
 @given(bad=st.dictionaries(st.integers(0, 30), st.integers(1, 4)), count=st.integers(0, 30))
 def test_no_object_is_lost_or_swapped(bad: dict[int, int], count: int) -> None:
     """Whatever requests need repairs and however many."""

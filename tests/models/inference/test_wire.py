@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.inference.engine import EngineError, Message, Request, Sample, Sampling, Usage
@@ -95,6 +95,7 @@ def test_log_probabilities_of_a_cut_distribution_are_refused(sampling: Sampling)
     encode(Request("a", whole, logprobs=True), "tiny", "vllm", "processed_logprobs", "max_tokens")
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**70), 2**70), st.integers(1, 1000))
 def test_neighbouring_seeds_are_far_apart(seed: int, distance: int) -> None:
     """vLLM adds the sample's index to the seed: two requests must not share noise."""
@@ -177,6 +178,7 @@ def test_every_field_that_is_used_is_checked(spoilt_answer: object, reason: str,
     assert caught.value.reason == reason
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200)
     | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
