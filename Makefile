@@ -3,13 +3,14 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+PEERS_VENV := .venv-peers
 SYSTEM ?= clusterclip
 SEEDS ?= 5
 NAME ?= lake
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vllm demo ui test lint digests claims bench screenshots clean
+.PHONY: help setup vllm peers demo ui test lint digests claims bench screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,13 @@ $(VLLM_VENV)/.ready: Makefile
 	@touch $@
 
 vllm: $(VLLM_VENV)/.ready ## create .venv-vllm, with which the tests of vLLM run (they skip without it)
+
+$(PEERS_VENV)/.ready: Makefile
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install -q --disable-pip-version-check 'distilabel[openai]==1.5.3'
+	@touch $@
+
+peers: $(PEERS_VENV)/.ready ## create .venv-peers, which the benchmark of synthesis compares with
 
 demo: $(VENV)/.ready ## run the main job: a corpus in, a registered and evaluated checkpoint out
 	@$(BIN)/athanor demo
