@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from models.training.examples import Examples
 
 Arm = Literal["few_shot", "plain_code", "single", "diverse"]
-ARMS: tuple[Arm, ...] = ("few_shot", "plain_code", "single", "diverse")
+TRAINED_ARMS: tuple[Arm, ...] = ("plain_code", "single", "diverse")
+ARMS: tuple[Arm, ...] = ("few_shot", *TRAINED_ARMS)
 # The arms that see cases, and the form of their prompts; the others see none before they are asked.
 STYLE_OF: Mapping[Arm, StyleName] = {"single": "single", "diverse": "diverse"}
 HELD_EQUAL = (

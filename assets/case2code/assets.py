@@ -21,6 +21,7 @@ from assets.case2code.fuzz import fuzz_function
 from assets.case2code.modules import Module, read_modules
 from assets.case2code.render import STYLES, render_sample
 from assets.case2code.rows import (
+    SAMPLES,
     cases_frame,
     cases_of,
     functions_frame,
@@ -43,16 +44,6 @@ from models.inference.engine import Sampling
 
 BATCH_FUNCTIONS = 2_000
 FUNCTIONS = Input("case2code/functions")
-PROMPTS = pl.Schema(
-    {
-        "id": pl.String,
-        "parents": pl.List(pl.String),
-        "style": pl.String,
-        "prompt": pl.String,
-        "output": pl.String,
-        "shown": pl.List(pl.Int64),
-    }
-)
 
 
 def folder_of(config: ModulesConfig) -> Path | None:
@@ -213,7 +204,7 @@ def prompts(out: DatasetWriter, config: PromptsConfig, cases: Dataset) -> None:
                     continue
                 name = content_id("prompt", style, case.id, sample.prompt)
                 samples.append({"id": name, "parents": [case.id], "style": style, **asdict(sample)})
-            out.write(pl.DataFrame(samples, schema=PROMPTS), part=style)
+            out.write(pl.DataFrame(samples, schema=SAMPLES), part=style)
 
 
 def batches(dataset: Dataset) -> Iterator[pl.DataFrame]:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import dagster as dg
 from pydantic import Field
 
+from assets.internlm2.config import DecoderSize
+
+SEEDS = dg.StaticPartitionsDefinition([str(seed) for seed in range(10)])
+
 
 class ModulesConfig(dg.Config):
     """`case2code/modules`."""
@@ -86,6 +90,81 @@ class PromptsConfig(dg.Config):
     seed: int = Field(0, description="Another seed draws other wordings and cases.")
 
 
+class GrammarConfig(dg.Config):
+    """`case2code/programs`: the generated functions. All of it is our default: the paper's functions are real."""
+
+    n_draws: int = Field(60_000, gt=0, description="Functions drawn; those that behave alike are one program.")
+    operation_weights: list[float] = Field(
+        [4.0, 1.0], description="How often a function has 1, 2, 3 … operations. Three take it past 20,000 behaviours."
+    )
+    max_draws_per_behaviour: int = Field(
+        80, gt=0, description="A behaviour drawn again is another training sample, with other cases, up to so many."
+    )
+    n_cases: int = Field(12, gt=1, le=18, description="Recorded inputs per function (official test: 10 to 72).")
+    max_shown: int = Field(4, gt=0, description="At most so many are shown; the others stay hidden.")
+    valid_share: float = Field(0.02, ge=0, lt=1, description="Share of the behaviours in the validation split.")
+    test_share: float = Field(0.08, gt=0, lt=1, description="Share of the behaviours in the test split.")
+    n_words: int = Field(
+        13, gt=0, description="Words in a row that a training program may not share with a test program."
+    )
+    seed: int = Field(0, description="Another seed draws other functions.")
+
+
+class CodeConfig(dg.Config):
+    """`case2code/code`: what the starting checkpoint is trained on, and what is held out of it; our default."""
+
+    heldout_share: float = Field(0.1, gt=0, lt=1, description="Share of the packages held out, by a hash of the name.")
+    n_words: int = Field(
+        13, gt=0, description="Words in a row that a training document may not share with a held-out text."
+    )
+
+
+class TokenizerConfig(dg.Config):
+    """`case2code/tokenizer`: trained on programs and on prompts without text in their cases."""
+
+    vocab_size: int = Field(
+        768, ge=300, description="Tokens: sentences in few, letters and digits of cases one each; our default."
+    )
+    n_prompts: int = Field(6_000, gt=0, description="Training prompts that the tokenizer is trained on.")
+
+
+class LearnConfig(DecoderSize):
+    """`case2code/base` and `case2code/checkpoint/<arm>`; the paper's learning rate and epochs are not known."""
+
+    base_tokens: int = Field(
+        400_000, gt=0, description="Tokens of library code that all arms' starting checkpoint was trained on."
+    )
+    tokens: int = Field(
+        4_500_000, gt=0, description="Tokens of every trained arm, prompts and padding included; our default."
+    )
+    sequence_length: int = Field(256, gt=1, description="Tokens per row; longer samples are dropped, and counted.")
+    batch_rows: int = Field(8, gt=0, description="Rows per step; our default.")
+    peak_lr: float = Field(3e-3, gt=0, description="Peak learning rate; our default for small models.")
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps with rising learning rate.")
+    weight_decay: float = Field(0.1, ge=0, description="AdamW (InternLM2, Table 3).")
+    trains_prompts: bool = Field(False, description="Put prompts in the loss too, as in pre-training; SFT does not.")
+    checkpoint_every: int = Field(200, gt=0, description="Steps between trainer states: what a kill costs at most.")
+
+
+class EvaluateConfig(dg.Config):
+    """`case2code/grades/<arm>`."""
+
+    n_problems: int = Field(200, gt=0, description="Test problems, evenly over the numbers of operations.")
+    n_samples: int = Field(1, ge=1, description="Samples per problem, for pass@k (official: 1).")
+    temperature: float = Field(0.0, ge=0, description="0 is greedy (official repo: mp_test_case2code_with_exe.py).")
+    top_p: float = Field(1.0, gt=0, le=1, description="Of sampling; no matter when greedy.")
+    max_new_tokens: int = Field(64, gt=0, description="The longest answer of the grammar has fewer; our default.")
+    n_shots: int = Field(1, ge=0, description="Solved examples in the prompts of arms that saw no cases; our default.")
+    hint: bool = Field(
+        False, description="Say how the function will be called, as the official evaluation does for chat models."
+    )
+    seconds: float = Field(10.0, gt=0, description="Wall clock per program (official repo: 10 s).")
+    tolerance: float | None = Field(
+        None, description="Floats may differ by this and sets have any order; none compares texts (official)."
+    )
+    seed: int = Field(0, description="Of the prompts' wording and of sampling.")
+
+
 @dataclass(frozen=True)
 class Config:
     """All sections, for a preset."""
@@ -95,9 +174,25 @@ class Config:
     writer: WriterConfig
     execute: ExecuteConfig
     prompts: PromptsConfig
+    grammar: GrammarConfig
+    code: CodeConfig
+    tokenizer: TokenizerConfig
+    learn: LearnConfig
+    evaluate: EvaluateConfig
 
 
-TINY = Config(ModulesConfig(), FunctionsConfig(), WriterConfig(), ExecuteConfig(), PromptsConfig())
+TINY = Config(
+    ModulesConfig(),
+    FunctionsConfig(),
+    WriterConfig(),
+    ExecuteConfig(),
+    PromptsConfig(),
+    GrammarConfig(),
+    CodeConfig(),
+    TokenizerConfig(),
+    LearnConfig(),
+    EvaluateConfig(),
+)
 PAPER = Config(
     modules=ModulesConfig(),
     functions=FunctionsConfig(closure=False, methods=False),
@@ -112,4 +207,10 @@ PAPER = Config(
         max_cases=0,
     ),
     prompts=PromptsConfig(json_quoted=True, docstrings=True),
+    # Neither the paper nor its code gives sizes or settings of training: only how the authors evaluate is known.
+    grammar=GrammarConfig(),
+    code=CodeConfig(),
+    tokenizer=TokenizerConfig(),
+    learn=LearnConfig(),
+    evaluate=EvaluateConfig(max_new_tokens=2048, hint=True),
 )

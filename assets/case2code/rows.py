@@ -60,6 +60,16 @@ CASES = pl.Schema(
         "example_outputs": OUTPUTS,
     }
 )
+SAMPLES = pl.Schema(
+    {
+        "id": pl.String,
+        "parents": TEXTS,
+        "style": pl.String,
+        "prompt": pl.String,
+        "output": pl.String,
+        "shown": pl.List(pl.Int64),
+    }
+)
 
 
 def modules_frame(modules: Iterable[Module]) -> pl.DataFrame:

@@ -18,20 +18,18 @@ from assets.clusterclip.score import bits_of_documents, score_rows, scored_docum
 from assets.clusterclip.split import stratified_holdout, zipf_thinning
 from assets.clusterclip.train import (
     SPECIALS_PER_DOCUMENT,
-    generates_in_transformers,
-    new_decoder,
     token_stream,
     training_plan,
 )
+from assets.core.checkpoint import CHECKS, train_checkpoint
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
-from assets.core.progress import bar
 from assets.core.recipe import Input, recipe
 from assets.core.resources import ComputeResource
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
-from assets.core.training import train_model
+from assets.internlm2.decoder import new_decoder
 from assets.internlm2.tokenizer import load_tokenizer, special_ids
 
 SEEDS = dg.StaticPartitionsDefinition([str(seed) for seed in range(10)])
@@ -194,7 +192,7 @@ def sampling_plan(out: DatasetWriter, config: PlanConfig, clusters: Dataset, tok
     )  # fmt: skip
 
 
-def train_checkpoint(
+def train_plan(
     out: DatasetWriter,
     config: TrainConfig,
     plan: Dataset,
@@ -205,11 +203,7 @@ def train_checkpoint(
     trainer: TrainerResource,
 ) -> None:
     """An InternLM2-style decoder pretrained on one plan; every plan of a seed starts from the same weights."""
-    from models.architecture.config import count_parameters
-    from models.architecture.huggingface import save_folder
-    from models.training.checkpoint import weights_digest
     from models.training.objectives import PRETRAIN
-    from models.training.plan import StepRecord
 
     name, shape = plan.part or "", plan.manifest.metadata
     draws = plan.read("id", "document_id", "n_tokens")
@@ -220,76 +214,32 @@ def train_checkpoint(
         config, steps=shape["steps"], sequence_length=shape["sequence_length"], batch_rows=shape["batch_rows"],
         seed=int(partition), dtype=trainer.dtype, threads=trainer.threads,
     )  # fmt: skip
-    decoder = new_decoder(config, vocabulary.get_vocab_size(), int(partition))
-    parameters = count_parameters(decoder.config)
-    title = f"clusterclip/{name}/seed{partition}"
-    with (
-        tracking.training_run(
-            name=title,
-            fingerprint=out.fingerprint,
-            params={"plan": name, "seed": partition, "parameters": parameters}
-            | {f"train.{key}": value for key, value in config.model_dump().items()}
-            | {f"data.{key}": shape[key] for key in ("steps", "tokens", "sequence_length", "batch_rows")},
-            datasets=[("training plan", plan), ("training tokens", tokens)],
-            tags={"system": "clusterclip", "plan": name, "seed": partition},
-        ) as run,
-        bar(todo.steps, label=title, unit=" steps") as advance,
-    ):
-
-        def on_step(record: StepRecord) -> None:
-            run.log_step(
-                record.step,
-                {
-                    "loss": record.loss,
-                    "learning_rate": record.learning_rate,
-                    "grad_norm": record.grad_norm,
-                    "tokens_per_second": record.tokens_per_second,
-                    "peak_memory_mib": record.peak_memory_bytes / 2**20,
-                },
-            )
-            advance(f"loss {record.loss:.3f}, {record.tokens_per_second:,.0f} tokens/s")
-
-        report = train_model(
-            trainer, decoder, stream, todo, objective=PRETRAIN, state_folder=out.work,
-            data_digest=plan.digest + tokens.digest, on_step=on_step,
-        )  # fmt: skip
-        for step, loss in enumerate(report.losses):  # what a killed process had not sent; the rest is skipped
-            run.log_step(step, {"loss": loss})
-        save_folder(decoder, out.folder, tokenizer.folder)
-        sample = generates_in_transformers(out.folder)
-        digest = weights_digest(decoder)
-        final_loss = float(np.mean(report.losses[-20:]))
-        model_id = run.log_model(
-            out.folder,
-            name=f"clusterclip-{name}",
-            params={"plan": name, "seed": partition},
-            metrics={"final_loss": final_loss},
-            dataset=plan,
-        )
-        run_id = run.run_id
-    out.check("training_complete", report.steps == todo.steps and report.weights_changed, steps=report.steps)
-    out.check("loads_in_transformers", bool(sample), generated=sample)
+    trained = train_checkpoint(
+        out, tracking, trainer, new_decoder(config, vocabulary.get_vocab_size(), int(partition)), stream, todo,
+        objective=PRETRAIN, name=f"clusterclip/{name}/seed{partition}", tokenizer=tokenizer,
+        inputs=[("training plan", plan), ("training tokens", tokens)],
+        params={
+            "train": config.model_dump(),
+            "data": {key: shape[key] for key in ("steps", "tokens", "sequence_length", "batch_rows")},
+        },
+        tags={"system": "clusterclip", "plan": name, "seed": partition},
+    )  # fmt: skip
+    report = trained.report
     out.write(
         pl.DataFrame(
             {
-                "id": [content_id("checkpoint", name, partition, digest)],
+                "id": [content_id("checkpoint", name, partition, trained.weights)],
                 "parents": pl.Series([draws["id"].to_list()], dtype=pl.List(pl.String)),
                 "plan": [name],
                 "seed": [int(partition)],
                 "steps": [report.steps],
                 "tokens": [report.tokens_seen],
                 "trained_tokens": [report.counts["loss"]],
-                "final_loss": [final_loss],
-                "parameters": [parameters],
+                "final_loss": [trained.final_loss],
+                "parameters": [trained.parameters],
             }
         )
     )
-    out.describe(
-        weights_digest=digest, parameters=parameters, steps=report.steps, tokens=report.tokens_seen,
-        final_loss=round(final_loss, 4), training_seconds=round(report.seconds, 1),
-        resumed_from=report.resumed_from or 0, mlflow_run=run_id, mlflow_model=model_id,
-        losses=[round(loss, 4) for loss in report.losses],
-    )  # fmt: skip
     seen = np.arange(1, len(report.losses) + 1) * shape["batch_rows"] * shape["sequence_length"]
     out.plot("loss", plots.plot_losses({name: (seen.astype(np.float64), np.array(report.losses))}))
 
@@ -329,12 +279,12 @@ CHECKPOINTS = [
         partitions=SEEDS,
         kind="checkpoint",
         ledger=False,
-        checks=("training_complete", "loads_in_transformers"),
+        checks=CHECKS,
         resources=("tracking", "trainer"),
         kinds={"pytorch", "mlflow"},
         tags={"stage": "pretrain", "cost": "high"},
         pool="training",
-    )(train_checkpoint)
+    )(train_plan)
     for plan in PLANS
 ]
 SCORES = [

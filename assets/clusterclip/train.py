@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from assets.clusterclip.config import TrainConfig
 
 if TYPE_CHECKING:
-    from models.architecture.decoder import Decoder
     from models.training.data_folder import TokenStream
     from models.training.plan import TrainingPlan
 
@@ -66,36 +64,3 @@ def training_plan(
         dtype=dtype,
         threads=threads,
     )
-
-
-def new_decoder(config: TrainConfig, vocab_size: int, seed: int) -> Decoder:
-    """A decoder with the initial weights of a seed: the same for every plan of that seed."""
-    from models.architecture.config import DecoderConfig
-    from models.architecture.decoder import Decoder
-
-    return Decoder(
-        DecoderConfig(
-            vocab_size=vocab_size,
-            dim=config.dim,
-            n_layers=config.n_layers,
-            n_heads=config.n_heads,
-            n_kv_heads=config.n_kv_heads,
-            ffn_dim=config.ffn_dim,
-            max_length=config.max_length,
-            rope_base=config.rope_base,
-        ),
-        seed=seed,
-    )
-
-
-def generates_in_transformers(folder: Path) -> str:
-    """What the exported folder generates in `transformers`, greedily: a check that others can load it."""
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    prompt = tokenizer(tokenizer.bos_token + "def ", return_tensors="pt", add_special_tokens=False)
-    generated = model.generate(**prompt, max_new_tokens=24, do_sample=False, pad_token_id=tokenizer.eos_token_id)
-    return str(tokenizer.decode(generated[0], skip_special_tokens=True))

@@ -7,11 +7,9 @@ import polars as pl
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.recipe import CHEAP, Input, recipe
 from assets.internlm2.config import TokenizerConfig
-from assets.internlm2.tokenizer import encode, load_tokenizer, save_tokenizer, train_tokenizer
+from assets.internlm2.tokenizer import encode, load_tokenizer, publish_tokenizer, train_tokenizer
 
 ENCODING_BATCH = 1_000
-# Written into the tokenizer for `transformers`; a model's own limit is in its config.
-TOKENIZER_MAX_LENGTH = 1_000_000
 
 
 @recipe(
@@ -26,16 +24,7 @@ def tokenizer(out: DatasetWriter, config: TokenizerConfig, documents: Dataset) -
     """Byte-level BPE trained on the corpus: digits split, special tokens of the InternLM2 chat format."""
     texts = (text for batch in documents.batches("text") for text in batch["text"])
     trained = train_tokenizer(texts, vocab_size=config.vocab_size, min_frequency=config.min_frequency)
-    save_tokenizer(trained, out.folder, max_length=TOKENIZER_MAX_LENGTH)
-    hard = "naïve café 🦉\t0123\r\n\x00 def f(x):\n    return x**2"
-    out.check("bytes_survive", trained.decode(trained.encode(hard).ids) == hard)
-    vocabulary = sorted(trained.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
-    out.write(
-        pl.DataFrame(
-            {"id": [str(index) for _, index in vocabulary], "token": [token for token, _ in vocabulary]},
-        )
-    )
-    out.describe(vocab_size=len(vocabulary), longest=max((token for token, _ in vocabulary), key=len))
+    publish_tokenizer(out, trained)
 
 
 @recipe(

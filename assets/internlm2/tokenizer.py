@@ -7,11 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from assets.core.errors import InputError
+from assets.core.lake import DatasetWriter
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+# Written into the tokenizer for `transformers`; a model's own limit is in its config.
+MAX_LENGTH = 1_000_000
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
 # Order and roles of the released tokenizer: the last ids of the vocabulary (chat_format.md); <|reward|> stands for the
 # token at which the reward model is read (id 92527 there).
@@ -83,6 +88,18 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int) -> No
         "chat_template": CHAT_TEMPLATE,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
+
+
+def publish_tokenizer(out: DatasetWriter, tokenizer: Tokenizer) -> None:
+    """Write the files and a row per token into a checkpoint, with the check `bytes_survive`."""
+    save_tokenizer(tokenizer, out.folder, max_length=MAX_LENGTH)
+    hard = "naïve café 🦉\t0123\r\n\x00 def f(x):\n    return x**2"
+    out.check("bytes_survive", tokenizer.decode(tokenizer.encode(hard).ids) == hard)
+    vocabulary = sorted(tokenizer.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+    out.write(
+        pl.DataFrame({"id": [str(index) for _, index in vocabulary], "token": [token for token, _ in vocabulary]})
+    )
+    out.describe(vocab_size=len(vocabulary), longest=max((token for token, _ in vocabulary), key=len))
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
