@@ -36,7 +36,7 @@ from tests.servers.running import RunningServer
 
 PEER_PYTHON = Path(os.environ.get("ATHANOR_PEERS") or CHECKOUT / ".venv-peers") / "bin/python"
 ROWS = 10_000
-PEER_ROWS = 2_000
+PEER_ROWS = 1_000
 PEER_BATCHES = (50, 200, 1000)
 RERUN_ROWS = 50_000
 ROUNDS = 3
