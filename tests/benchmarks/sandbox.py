@@ -60,12 +60,13 @@ def plain(file: Path) -> list[str]:
 
 
 def isolated(file: Path) -> list[str]:
-    return [bubblewrap(), "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
-            "--tmpfs", "/tmp", "--ro-bind", str(file), "/tmp/program.py", PYTHON, "/tmp/program.py"]  # fmt: skip
+    shown = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    program = ["--ro-bind", str(file), "/tmp/program.py", PYTHON, "/tmp/program.py"]
+    return [bubblewrap(), "--unshare-all", "--die-with-parent", *shown, *program]
 
 
 def main() -> None:
-    print(conditions())
+    print(conditions().rstrip(", "))
     chosen = programs()
     with Sandbox(workers=WORKERS) as sandbox, tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Callable[[], int]] = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.core.errors import AthanorError
-from assets.core.sandbox.guest import wire
+from assets.core.sandbox.guest import wire, zygote
 from assets.core.sandbox.program import MIB, Limits, Outcome, Program
 from assets.core.sandbox.verdict import Unusable, judge
 
@@ -23,7 +23,8 @@ GUEST = Path(__file__).parent / "guest"
 MOUNTED = "assets/core/sandbox/guest"
 FOLDERS = ("/tmp", "/dev", "/usr", "/etc", "/python/bin", "/athanor/assets/core/sandbox")
 PYTHON = "/python/bin/python3.11"
-START = "import sys; sys.path.insert(0, '/athanor'); from assets.core.sandbox.guest.zygote import main; main()"
+# Named by the module, not as text, so that what runs inside counts among the sources of whoever uses the sandbox.
+START = f"import sys; sys.path.insert(0, '/athanor'); from {zygote.__name__} import main; main()"
 # Stable order of sets, one clock and one language: the same program gives the same output anywhere.
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",

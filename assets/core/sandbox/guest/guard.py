@@ -11,6 +11,7 @@ import socket
 import sys
 import traceback
 import types
+import unittest
 from typing import Any, NoReturn
 
 from assets.core.sandbox.guest import wire
@@ -82,9 +83,6 @@ def _visible(peer: Peer, names: list[str]) -> dict[str, Any]:
 
 def _unit_tests(found: dict[str, Any]) -> BaseException | None:
     """Run the test cases that the tests define; the first failure, a failed assertion before any other error."""
-    unittest = sys.modules.get("unittest")
-    if unittest is None:
-        return None
     cases = [kind for kind in found.values() if isinstance(kind, type) and issubclass(kind, unittest.TestCase)]
     failures: list[BaseException] = []
 

@@ -14,8 +14,8 @@ from assets.core.sandbox.guest.cell import OPEN_FILES, Cells, become_nobody
 from assets.core.sandbox.guest.supervise import supervise
 
 COMMON = (
-    "bisect", "collections", "copy", "functools", "heapq", "itertools", "math", "operator", "random", "re", "string",
-    "typing",
+    "bisect", "collections", "copy", "dataclasses", "functools", "heapq", "itertools", "math", "operator", "random",
+    "re", "string", "typing", "unittest",
 )  # fmt: skip
 CELL_DESCRIPTORS = 10
 TRIAL = {"memory_bytes": 1 << 30, "file_bytes": 1, "disk_bytes": 1 << 20, "processes": 1}

@@ -13,6 +13,8 @@ import pytest
 
 from assets.core.errors import AthanorError
 from assets.core.sandbox import Calls, Limits, Outcome, Program, Raised, Returned, Sandbox
+from assets.core.sandbox.worker import GUEST
+from assets.core.sources import module_closure
 
 ENDLESS = "while True: pass"
 
@@ -449,3 +451,10 @@ def test_a_program_has_one_kind() -> None:
     """Protects from tests that would silently not run."""
     with pytest.raises(ValueError, match="not both"):
         Program("", calls=Calls("f"), tests="pass")
+
+
+def test_what_runs_inside_counts_in_fingerprints() -> None:
+    """Protects fingerprints: a change of the code inside the sandbox makes what it answered stale."""
+    counted = module_closure("assets.core.sandbox.sandbox")
+    inside = {path.stem for path in GUEST.glob("*.py")} - {"__init__"}
+    assert {f"assets.core.sandbox.guest.{name}" for name in inside} <= set(counted)
