@@ -70,13 +70,16 @@ def ui(dagster_port: int, mlflow_port: int) -> None:
 
 @cli.command()
 @click.argument("name", default="tiny")
-def preset(name: str) -> None:
-    """Print a preset (tiny, paper) as YAML run configuration."""
-    from orchestration.presets import PRESETS, run_config
+@click.option("--job", default="quickstart", show_default=True, help="The job to configure.")
+def preset(name: str, job: str) -> None:
+    """Print a preset (tiny, paper) as YAML run configuration of a job."""
+    from orchestration.presets import PRESETS, SECTIONS, run_config
 
     if name not in PRESETS:
         raise InputError(f"no preset {name!r}", f"choose from: {', '.join(PRESETS)}")
-    click.echo(yaml.safe_dump(run_config(PRESETS[name]), sort_keys=False))
+    if job not in SECTIONS:
+        raise InputError(f"no preset for the job {job!r}", f"choose from: {', '.join(SECTIONS)}")
+    click.echo(yaml.safe_dump(run_config(PRESETS[name], job), sort_keys=False))
 
 
 @cli.command()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+import assets.case2code.assets
+import assets.case2code.checkpoints
+import assets.case2code.grading
+import assets.case2code.learning
 import assets.clusterclip.assets
 import assets.clusterclip.evaluation
 import assets.corpora.assets
@@ -18,6 +22,10 @@ MODULES = (
     assets.internlm2.assets,
     assets.clusterclip.assets,
     assets.clusterclip.evaluation,
+    assets.case2code.assets,
+    assets.case2code.learning,
+    assets.case2code.checkpoints,
+    assets.case2code.grading,
 )
 
 

@@ -7,9 +7,14 @@ import dagster as dg
 from assets.clusterclip.assets import SEEDS
 from assets.clusterclip.config import QUICK_PLANS
 
-SHARED = dg.AssetSelection.groups("corpora", "internlm2", "staging", "marts", "claims") | dg.AssetSelection.assets(
-    "clusterclip/embeddings", "clusterclip/clusters", "clusterclip/sampling_plan", "clusterclip/champion"
+SHARED = dg.AssetSelection.groups("corpora", "internlm2", "staging", "marts") | dg.AssetSelection.assets(
+    "clusterclip/embeddings",
+    "clusterclip/clusters",
+    "clusterclip/sampling_plan",
+    "clusterclip/champion",
+    "claims/clusterclip",
 )
+CASE2CODE_DATA = [f"case2code/{stage}" for stage in ("modules", "functions", "inputs", "cases", "prompts")]
 
 
 def _arms(plans: tuple[str, ...]) -> dg.AssetSelection:
@@ -31,9 +36,31 @@ clusterclip_arms = dg.define_asset_job(
     partitions_def=SEEDS,
     description="Every plan of ClusterClip for one seed: launch a backfill over seeds 0 to 4 for a full verdict.",
 )
+case2code = dg.define_asset_job(
+    "case2code",
+    selection=dg.AssetSelection.assets(*CASE2CODE_DATA),
+    description="From Python modules to Case2Code prompts: functions, inputs, executed cases.",
+)
+case2code_arms = dg.define_asset_job(
+    "case2code_arms",
+    selection=dg.AssetSelection.groups("case2code") | dg.AssetSelection.assets("corpora/python_library"),
+    partitions_def=SEEDS,
+    description="Every arm of Case2Code for one seed, graded by execution.",
+)
 claims = dg.define_asset_job(
     "claims",
     selection=dg.AssetSelection.groups("claims", "staging", "marts"),
     description="Claims and marts from the scores that there are.",
 )
-JOBS = [quickstart, clusterclip_arms, claims]
+# For each system: the job that makes its arms for one seed.
+ARMS = {"clusterclip": clusterclip_arms, "case2code": case2code_arms}
+# And the one that measures its claims alone, whatever was made of the others.
+CLAIMS = {
+    system: dg.define_asset_job(
+        f"{system}_claims",
+        selection=dg.AssetSelection.groups("staging", "marts") | dg.AssetSelection.assets(f"claims/{system}"),
+        description=f"Claims of {system} and marts from the scores that there are.",
+    )
+    for system in ARMS
+}
+JOBS = [quickstart, case2code, claims, *ARMS.values(), *CLAIMS.values()]

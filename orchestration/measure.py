@@ -12,10 +12,8 @@ from assets.claims.claim import markdown_table
 from assets.core.errors import InputError
 from assets.core.home import Home
 from assets.core.lake import Lake
+from orchestration.jobs import ARMS, CLAIMS
 from orchestration.runs import run_job, show_progress
-
-# For each system: the job that makes its arms for one seed.
-ARMS = {"clusterclip": "clusterclip_arms"}
 
 
 def measure(system: str, seeds: int) -> None:
@@ -24,11 +22,11 @@ def measure(system: str, seeds: int) -> None:
         raise InputError(f"no claims of {system!r}", f"choose from: {', '.join(ARMS)}")
     show_progress()
     # The first seed alone: what all seeds share is built once, and the others find it.
-    run_job(ARMS[system], partition="0")
+    run_job(ARMS[system].name, partition="0")
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=show_progress) as pool:
         list(pool.map(_arms_of_seed, [system] * (seeds - 1), range(1, seeds)))
-    run_job("claims")
+    run_job(CLAIMS[system].name)
     home = Home.from_environment()
     claims = Lake(home.lake, home.work).get(f"claims/{system}").read()
     click.echo(markdown_table(claims))
@@ -36,4 +34,4 @@ def measure(system: str, seeds: int) -> None:
 
 
 def _arms_of_seed(system: str, seed: int) -> None:
-    run_job(ARMS[system], partition=str(seed))
+    run_job(ARMS[system].name, partition=str(seed))

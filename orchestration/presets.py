@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import dagster as dg
+
+import assets.case2code.config as case2code
 import assets.clusterclip.config as clusterclip
 import assets.corpora.config as corpora
 import assets.internlm2.config as internlm2
+from assets.case2code.arms import ARMS, TRAINED_ARMS
 
 
 @dataclass(frozen=True)
@@ -17,17 +22,24 @@ class Preset:
     corpora: corpora.Config
     internlm2: internlm2.Config
     clusterclip: clusterclip.Config
+    case2code: case2code.Config
 
 
 PRESETS = {
-    "tiny": Preset(corpora.TINY, internlm2.TINY, clusterclip.TINY),
-    "paper": Preset(corpora.PAPER, internlm2.PAPER, clusterclip.PAPER),
+    "tiny": Preset(corpora.TINY, internlm2.TINY, clusterclip.TINY, case2code.TINY),
+    "paper": Preset(corpora.PAPER, internlm2.PAPER, clusterclip.PAPER, case2code.PAPER),
 }
 
 
-def run_config(preset: Preset, plans: tuple[str, ...] = clusterclip.QUICK_PLANS) -> dict[str, Any]:
-    """Run configuration for a job: paste it into the launchpad, or give it to `athanor demo --config`."""
-    sections = {
+def run_config(preset: Preset, job: str = "quickstart") -> dict[str, Any]:
+    """Run configuration for a job of `SECTIONS`: paste it into the launchpad, or give it to `athanor demo --config`."""
+    sections = SECTIONS[job](preset)
+    return {"ops": {name: {"config": section.model_dump(mode="json")} for name, section in sections.items()}}
+
+
+def _quickstart(preset: Preset) -> Mapping[str, dg.Config]:
+    plans = clusterclip.QUICK_PLANS
+    return {
         "corpora__python_library": preset.corpora.library,
         "corpora__files": preset.corpora.files,
         "corpora__documents": preset.corpora.documents,
@@ -39,4 +51,33 @@ def run_config(preset: Preset, plans: tuple[str, ...] = clusterclip.QUICK_PLANS)
         **{f"clusterclip__checkpoint__{plan}": preset.clusterclip.train for plan in plans},
         **{f"clusterclip__scores__{plan}": preset.clusterclip.score for plan in plans},
     }
-    return {"ops": {name: {"config": section.model_dump(mode="json")} for name, section in sections.items()}}
+
+
+def _case2code(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        "case2code__modules": preset.case2code.modules,
+        "case2code__functions": preset.case2code.functions,
+        "case2code__inputs": preset.case2code.writer,
+        "case2code__cases": preset.case2code.execute,
+        "case2code__prompts": preset.case2code.prompts,
+    }
+
+
+def _case2code_arms(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        "corpora__python_library": preset.corpora.library,
+        **_case2code(preset),
+        "case2code__programs": preset.case2code.grammar,
+        "case2code__code": preset.case2code.code,
+        "case2code__tokenizer": preset.case2code.tokenizer,
+        "case2code__base": preset.case2code.base,
+        **{f"case2code__checkpoint__{arm}": preset.case2code.learn for arm in TRAINED_ARMS},
+        **{f"case2code__grades__{arm}": preset.case2code.evaluate for arm in ARMS},
+    }
+
+
+SECTIONS: Mapping[str, Callable[[Preset], Mapping[str, dg.Config]]] = {
+    "quickstart": _quickstart,
+    "case2code": _case2code,
+    "case2code_arms": _case2code_arms,
+}

@@ -14,6 +14,7 @@ from assets.core.errors import InputError
 from assets.core.generation.roles import Roles
 from assets.core.home import Home
 from assets.core.resources import LakeResource
+from assets.core.sandbox.resource import SandboxResource
 from assets.core.tracking import Tracking
 from assets.core.trainer import REMOTE, TrainerResource
 
@@ -88,6 +89,7 @@ def resources(profile: str | None = None) -> dict[str, Any]:
         "tracking": Tracking(tracking_uri=home.tracking_uri, artifacts=str(home.artifacts)),
         "trainer": trainer,
         "roles": roles,
+        "sandbox": SandboxResource(),
     }
 
 

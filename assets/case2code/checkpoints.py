@@ -17,7 +17,7 @@ from assets.case2code.arms import (
     epochs_of,
     plain_examples,
 )
-from assets.case2code.config import SEEDS, LearnConfig
+from assets.case2code.config import SEEDS, BaseConfig, LearnConfig
 from assets.case2code.pretrain import code_examples
 from assets.case2code.render import Sample
 from assets.core.checkpoint import CHECKS, Trained, train_checkpoint
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 )
 def base(
     out: DatasetWriter,
-    config: LearnConfig,
+    config: BaseConfig,
     code: Dataset,
     tokenizer: Dataset,
     partition: str,
@@ -61,16 +61,19 @@ def base(
     from models.training.objectives import PRETRAIN
 
     vocabulary = load_chat_tokenizer(tokenizer.folder)
-    documents = code.read().filter(pl.col("split") == "train")
-    examples = code_examples(documents.select("id", "text").iter_rows(), vocabulary, config.sequence_length)
-    plan = training_plan(config, config.base_tokens, int(partition), trainer)
+    plan = training_plan(config, int(partition), trainer)
+    documents = code.read("id", "text", "split").filter(pl.col("split") == "train").drop("split")
+    drawn = documents[np.random.default_rng(int(partition)).permutation(documents.height)]
+    examples = code_examples(
+        drawn.iter_rows(), vocabulary, sequence_length=config.sequence_length, n_tokens=plan.tokens
+    )
     decoder = new_decoder(config, len(vocabulary), int(partition))
     trained = train_checkpoint(
         out, tracking, trainer, decoder, examples, plan, objective=PRETRAIN, name=f"case2code/base/seed{partition}",
         tokenizer=tokenizer, inputs=[("library code", code)], params=parameters(config, examples, plan),
         tags={"system": "case2code", "arm": "base", "seed": partition}, epochs=epochs_needed(examples, plan.tokens),
     )  # fmt: skip
-    write_checkpoint(out, "base", partition, documents["id"].to_list(), examples, trained)
+    write_checkpoint(out, "base", partition, list(examples.ids), examples, trained)
 
 
 def train_arm(
@@ -98,7 +101,7 @@ def train_arm(
     else:
         examples = plain_examples(rows.select("id", "output").iter_rows(), vocabulary)
     examples, unfit = screen(examples, config.sequence_length)
-    plan = training_plan(config, config.tokens, int(partition), trainer)
+    plan = training_plan(config, int(partition), trainer)
     trained = train_checkpoint(
         out, tracking, trainer, load_folder(base.folder), examples, plan, objective=SFT,
         name=f"case2code/{arm}/seed{partition}", tokenizer=tokenizer,
@@ -109,13 +112,13 @@ def train_arm(
     write_checkpoint(out, arm, partition, [base.read("id").item(), *examples.ids], examples, trained)
 
 
-def training_plan(config: LearnConfig, tokens: int, seed: int, trainer: TrainerResource) -> TrainingPlan:
-    """Steps of equal size over `tokens`; raises InputError where they fill none."""
+def training_plan(config: BaseConfig | LearnConfig, seed: int, trainer: TrainerResource) -> TrainingPlan:
+    """Steps of equal size over the configured tokens; raises InputError where they fill none."""
     from models.training.plan import TrainingPlan
 
-    steps = tokens // (config.sequence_length * config.batch_rows)
+    steps = config.tokens // (config.sequence_length * config.batch_rows)
     if steps < 1:
-        raise InputError(f"{tokens} tokens fill no step", "raise tokens, or lower sequence_length or batch_rows")
+        raise InputError(f"{config.tokens} tokens fill no step", "raise tokens, or lower sequence_length or batch_rows")
     return TrainingPlan(
         steps=steps,
         batch_rows=config.batch_rows,
@@ -130,7 +133,7 @@ def training_plan(config: LearnConfig, tokens: int, seed: int, trainer: TrainerR
     )
 
 
-def parameters(config: LearnConfig, examples: Examples, plan: TrainingPlan) -> dict[str, object]:
+def parameters(config: BaseConfig | LearnConfig, examples: Examples, plan: TrainingPlan) -> dict[str, object]:
     """What MLflow shows of a training."""
     return {
         "train": config.model_dump(),

@@ -128,22 +128,31 @@ class TokenizerConfig(dg.Config):
     n_prompts: int = Field(6_000, gt=0, description="Training prompts that the tokenizer is trained on.")
 
 
-class LearnConfig(DecoderSize):
-    """`case2code/base` and `case2code/checkpoint/<arm>`; the paper's learning rate and epochs are not known."""
+class TrainingConfig(dg.Config):
+    """What the starting checkpoint and the arms have in common; the paper's learning rate and epochs are not known."""
 
-    base_tokens: int = Field(
-        400_000, gt=0, description="Tokens of library code that all arms' starting checkpoint was trained on."
-    )
-    tokens: int = Field(
-        4_500_000, gt=0, description="Tokens of every trained arm, prompts and padding included; our default."
-    )
-    sequence_length: int = Field(256, gt=1, description="Tokens per row; longer samples are dropped, and counted.")
-    batch_rows: int = Field(8, gt=0, description="Rows per step; our default.")
     peak_lr: float = Field(3e-3, gt=0, description="Peak learning rate; our default for small models.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps with rising learning rate.")
     weight_decay: float = Field(0.1, ge=0, description="AdamW (InternLM2, Table 3).")
-    trains_prompts: bool = Field(False, description="Put prompts in the loss too, as in pre-training; SFT does not.")
     checkpoint_every: int = Field(200, gt=0, description="Steps between trainer states: what a kill costs at most.")
+
+
+class BaseConfig(DecoderSize, TrainingConfig):
+    """`case2code/base`: the decoder's size and its training on library code; our default."""
+
+    max_length: int = Field(640, gt=0, description="Context: a solved problem, a problem and the answer. Tokens.")
+    tokens: int = Field(400_000, gt=0, description="Tokens of library code.")
+    sequence_length: int = Field(512, gt=1, description="Tokens per row; longer documents are cut into pieces.")
+    batch_rows: int = Field(4, gt=0, description="Rows per step.")
+
+
+class LearnConfig(TrainingConfig):
+    """`case2code/checkpoint/<arm>`."""
+
+    tokens: int = Field(4_500_000, gt=0, description="Tokens of every arm, prompts and padding included; our default.")
+    sequence_length: int = Field(256, gt=1, description="Tokens per row; longer samples are dropped, and counted.")
+    batch_rows: int = Field(8, gt=0, description="Rows per step; our default.")
+    trains_prompts: bool = Field(False, description="Put prompts in the loss too, as in pre-training; SFT does not.")
 
 
 class EvaluateConfig(dg.Config):
@@ -177,6 +186,7 @@ class Config:
     grammar: GrammarConfig
     code: CodeConfig
     tokenizer: TokenizerConfig
+    base: BaseConfig
     learn: LearnConfig
     evaluate: EvaluateConfig
 
@@ -190,6 +200,7 @@ TINY = Config(
     GrammarConfig(),
     CodeConfig(),
     TokenizerConfig(),
+    BaseConfig(),
     LearnConfig(),
     EvaluateConfig(),
 )
@@ -211,6 +222,7 @@ PAPER = Config(
     grammar=GrammarConfig(),
     code=CodeConfig(),
     tokenizer=TokenizerConfig(),
+    base=BaseConfig(),
     learn=LearnConfig(),
     evaluate=EvaluateConfig(max_new_tokens=2048, hint=True),
 )

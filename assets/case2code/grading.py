@@ -74,6 +74,7 @@ def grade(
     """What one checkpoint answers to every problem, executed on all its cases; and its bits on held-out code."""
     import torch
 
+    from models.evaluation.bits_per_byte import bits_per_byte
     from models.inference.torch_engine import TorchEngine
 
     torch.set_num_threads(trainer.threads)
@@ -105,7 +106,7 @@ def grade(
     scores = text_frame(texts, engine, checkpoint.folder, **place)
     out.write(scores)
     out.check("problems_scored", scored > 0, scored=scored)
-    out.describe(heldout_bits_per_byte=round(float(scores["bits"].sum() / scores["n_bytes"].sum()), 4))
+    out.describe(heldout_bits_per_byte=round(bits_per_byte(scores["bits"].to_numpy(), scores["n_bytes"].to_numpy()), 4))
 
 
 def problems(

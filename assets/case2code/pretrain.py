@@ -19,16 +19,23 @@ def is_heldout(package: str, share: float) -> bool:
 
 
 def code_examples(
-    documents: Iterable[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, sequence_length: int
+    documents: Iterable[tuple[str, str]], tokenizer: PreTrainedTokenizerFast, *, sequence_length: int, n_tokens: int
 ) -> Examples:
-    """Each (id, text) between `<s>` and `</s>`, cut into pieces of at most `sequence_length` tokens; all is trained."""
+    """Each (id, text) between `<s>` and `</s>`, cut into pieces of at most `sequence_length` tokens; all is trained.
+
+    Documents are taken until they hold `n_tokens`, or all of them.
+    """
     from models.training.examples import build_examples
 
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
 
     def rows() -> Iterator[tuple[str, Sequence[tuple[list[int], list[bool]]]]]:
+        taken = 0
         for name, text in documents:
+            if taken >= n_tokens:
+                return
             tokens = [bos, *tokenizer.encode(text, add_special_tokens=False), eos]
+            taken += len(tokens)
             for start in range(0, len(tokens), sequence_length):
                 piece = tokens[start : start + sequence_length]
                 if len(piece) > 1:

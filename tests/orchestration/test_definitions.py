@@ -13,7 +13,7 @@ import pytest
 
 from assets.core.home import CHECKOUT
 from orchestration.definitions import defs
-from orchestration.presets import PRESETS, run_config
+from orchestration.presets import PRESETS, SECTIONS, run_config
 
 SNAPSHOT = Path(__file__).with_name("graph_snapshot.json")
 HEAVY = (
@@ -86,14 +86,14 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_presets_are_valid_run_configuration(repository: dg.RepositoryDefinition, name: str) -> None:
-    """Every preset fits the main job's configuration schema."""
-    job = repository.get_job("quickstart")
-    assert dg.validate_run_config(job, run_config(PRESETS[name]))
+@pytest.mark.parametrize("job", sorted(SECTIONS))
+def test_presets_are_valid_run_configuration(repository: dg.RepositoryDefinition, name: str, job: str) -> None:
+    """Every preset fits the configuration schema of every job that it configures."""
+    assert dg.validate_run_config(repository.get_job(job), run_config(PRESETS[name], job))
 
 
 def test_jobs_and_automation_are_there(repository: dg.RepositoryDefinition) -> None:
     """What the README names exists."""
-    assert {"quickstart", "claims", "clusterclip_arms"} <= set(repository.job_names)
+    assert {"quickstart", "claims", "clusterclip_arms", "case2code", "case2code_arms"} <= set(repository.job_names)
     assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "nightly_claims"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"corpus_files", "run_failed", "automation"}
