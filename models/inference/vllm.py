@@ -48,8 +48,7 @@ class VLLMEngine:
 
         Raises EngineError, with the end of the server's log, when it does not start or has died twice.
         """
-        self._server.forgive()
-        self._loop.run(self._server.ready())
+        self._loop.run(self._server.begin())
         return self._loop.stream(requests, self._client.answer, self._settings.concurrency)
 
     def load_weights(self, folder: Path) -> None:

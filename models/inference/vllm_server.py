@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from models.inference.leash import GRACE_SECONDS
 from models.inference.wire import LogprobsMode
 
 MODEL = "served"
-LOG_LINES = 30
+LOG_LINES, LOG_BYTES = 30, 2**16
+# What a binding library prints at every exit, and would hide the cause.
+NOISE = re.compile(r"nanobind|^ - leaked|^ - \.\.\. skipped")
 LEASH = Path(__file__).with_name("leash.py")
 COMMAND = Path(__file__).with_name("vllm_command.py")
 
@@ -79,8 +82,10 @@ class VLLMServer:
     def is_started(self) -> bool:
         return self._process is not None
 
-    def forgive(self) -> None:
-        """Allows another restart."""
+    async def begin(self) -> None:
+        """As `ready`, after which one more death is forgiven."""
+        self._restarted = False
+        await self.ready()
         self._restarted = False
 
     async def ready(self) -> None:
@@ -162,8 +167,15 @@ class VLLMServer:
         """Ends what is left of the server, so that a later call starts afresh."""
         self.stop()
         log = self._settings.log
-        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        lines = [line for line in _last_lines(log) if not NOISE.search(line)][-LOG_LINES:]
         return EngineError("\n    ".join([f"{what}; its last lines:", *lines]), f"see {log}, and correct the settings")
+
+
+def _last_lines(log: Path) -> list[str]:
+    """Of a log that may be long: a dying server writes a stack trace for each request."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_BYTES))
+        return file.read().decode(errors="replace").splitlines()
 
 
 def vllm_version(settings: VLLMSettings) -> str:

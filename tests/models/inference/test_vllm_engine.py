@@ -28,10 +28,12 @@ pytestmark = [
 
 # vLLM's attention on the CPU takes head sizes of 32 and more.
 CONFIG = DecoderConfig(vocab_size=261, dim=128, n_layers=2, n_heads=4, n_kv_heads=2, ffn_dim=192, max_length=256)
-END = 2
+# </s> and <|im_end|>: `save_folder` writes both into generation_config.json.
+ENDS = {2, 260}
 # Sums are taken in another order there; logits closer than this could change places.
 MARGIN = 1e-3
-PROMPTS = [(1, 10, 12), (1, 4), (1, 93, 6, 6, 44, 8, 12), (1, *range(3, 33))]
+# The answer to the last but one ends with </s>.
+PROMPTS = [(1, 10, 12), (1, 4), (1, 93, 6, 6, 44, 8, 12), (1, 44, 203), (1, *range(3, 33))]
 # A model that has learnt nothing would go on with white space for ever.
 STRICT_JSON = '{"backend": "xgrammar", "disable_any_whitespace": true}'
 TEMPLATE = (
@@ -104,9 +106,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def greedy(decoder: Decoder, prompt: tuple[int, ...], new_tokens: int) -> tuple[int, ...]:
-    """The likeliest tokens up to </s>; checks that none is decided by rounding."""
+    """The likeliest tokens up to an end token; checks that none is decided by rounding."""
     answer: list[int] = []
-    while len(answer) < new_tokens and END not in answer:
+    while len(answer) < new_tokens and not ENDS & set(answer):
         with torch.inference_mode():
             best = decoder(torch.tensor([[*prompt, *answer]]))[0, -1].topk(2)
         assert best.values[0] - best.values[1] > MARGIN, "two logits are too close for this comparison: draw others"
@@ -141,9 +143,10 @@ def test_greedy_tokens_are_the_decoders(served: Served) -> None:
     sampling = Sampling(20, temperature=0.0)
     expected = [greedy(served.decoder, prompt, 20) for prompt in PROMPTS]
     answers = samples_of(served.engine, *(Request(prompt, sampling, n=2) for prompt in PROMPTS))
+    assert [len(tokens) for tokens in expected] == [20, 20, 20, 6, 20]
     for samples, tokens in zip(answers, expected, strict=True):
         assert [sample.token_ids for sample in samples] == [tokens, tokens]
-        assert samples[0].finish_reason == ("stop" if tokens[-1] == END else "length")
+        assert samples[0].finish_reason == ("stop" if tokens[-1] in ENDS else "length")
         assert readable(samples[0].text) == readable(served.tokenizer.decode(tokens, skip_special_tokens=True))
     prompt = tuple(served.tokenizer("Once")["input_ids"])
     ((sample,),) = samples_of(served.engine, Request("Once", sampling))
