@@ -38,9 +38,11 @@ $(VLLM_VENV)/.ready: Makefile
 
 vllm: $(VLLM_VENV)/.ready ## create .venv-vllm, with which the tests of vLLM run (they skip without it)
 
+# distilabel imports requests and beautifulsoup4, and does not declare them.
 $(PEERS_VENV)/.ready: Makefile
 	$(PYTHON) -m venv $(PEERS_VENV)
-	$(PEERS_VENV)/bin/python -m pip install -q --disable-pip-version-check 'distilabel[openai]==1.5.3'
+	$(PEERS_VENV)/bin/python -m pip install -q --disable-pip-version-check 'distilabel[openai]==1.5.3' \
+		openai==3.52.0 datasets==5.2.0 requests==2.34.2 beautifulsoup4
 	@touch $@
 
 peers: $(PEERS_VENV)/.ready ## create .venv-peers, which the benchmark of synthesis compares with
