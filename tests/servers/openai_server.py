@@ -162,9 +162,6 @@ class Server:
         }
         return failure(int(fault[:3]), "slow down", {"Retry-After": after[fault]} if fault in after else {})
 
-    async def health(self, _: web.Request) -> web.Response:
-        return web.Response()
-
     async def counts(self, _: web.Request) -> web.Response:
         facts = {"tried": self.tried, "answered": self.answered}
         facts |= {"arrived": self.arrived, "most_at_once": self.most_at_once}
@@ -225,7 +222,6 @@ def spoilt(fault: str | None, answer: dict[str, Any]) -> bytes:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--uds", help="a Unix socket to serve on instead")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--key", help="the API key that requests must carry")
     parser.add_argument("--log", type=Path, help="where tries and answers are appended, one JSON object a line")
@@ -251,14 +247,10 @@ async def serve(options: argparse.Namespace) -> None:
     app.router.add_post("/v1/chat/completions", server.handle)
     app.router.add_post("/v1/completions", server.handle)
     app.router.add_get("/counts", server.counts)
-    app.router.add_get("/health", server.health)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    if options.uds:
-        await web.UnixSite(runner, options.uds).start()
-    else:
-        await web.TCPSite(runner, "127.0.0.1", options.port).start()
-        print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
+    await web.TCPSite(runner, "127.0.0.1", options.port).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
     await asyncio.Event().wait()
 
 
