@@ -122,7 +122,7 @@ def tiny_config(corpus: Path) -> dict[str, Any]:
     for name, section in config["ops"].items():
         values = section["config"]
         if "checkpoint" in name:
-            values |= {"dim": 32, "n_layers": 2, "n_heads": 2, "n_kv_heads": 1, "ffn_dim": 64, "max_length": 64}
+            values |= {"dim": 64, "n_layers": 2, "n_heads": 2, "n_kv_heads": 1, "ffn_dim": 64, "max_length": 64}
             values |= {"checkpoint_every": 5}
     config["ops"]["corpora__files"]["config"]["path"] = str(corpus)
     config["ops"]["clusterclip__embeddings"]["config"]["dim"] = 16
