@@ -21,8 +21,8 @@ MARGIN = 1e-3
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not PYTHON.exists(), reason="vLLM has an environment of its own: create it with `make vllm`")
 def test_vllm_answers_as_the_torch_engine(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    """The trained weights, tokenizer and end tokens of the published folder: equal greedy tokens, as far as no choice is
-    one of rounding."""
+    """The trained weights, tokenizer and end tokens of the published folder: equal greedy tokens, as far as no choice
+    is one of rounding."""
     folder = open_lake(undisturbed.home).get("clusterclip/checkpoint/random", "0").folder
     served = VLLMEngine(
         VLLMSettings(
