@@ -32,11 +32,12 @@ from assets.case2code.rows import (
     written_of,
 )
 from assets.case2code.schema import Cases, Function, Written
-from assets.case2code.writer import write_inputs
+from assets.case2code.writer import write_inputs, writer_request
+from assets.core.generation.estimate import estimate
 from assets.core.generation.responder import Responder
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
-from assets.core.progress import track
+from assets.core.progress import LOGGER, track
 from assets.core.recipe import Input, recipe
 from assets.core.sandbox.resource import SandboxResource
 from assets.corpora.python_library import inventory
@@ -93,10 +94,18 @@ def functions(out: DatasetWriter, config: FunctionsConfig, modules: Dataset) -> 
 def inputs(out: DatasetWriter, config: WriterConfig, functions: Dataset, writer: Responder) -> None:
     """Example inputs of each function, by the model that plays the writer, or by the typed fuzzer (rules)."""
     n_calls, tries = 0, Counter[int]()
+    sampling = Sampling(config.max_new_tokens, config.temperature, config.top_p)
+    if not writer.is_rules:
+        codes = (row[0] for rows in batches(functions) for row in rows.select("code").iter_rows())
+        writer.expected = estimate(
+            writer.engine,
+            (writer_request(code, sampling, config.n_examples, config.zero_shot, config.seed) for code in codes),
+        )
+        LOGGER.info("       case2code/inputs writer: %s", writer.expected)
     for rows in batches(functions):
         found = functions_of(rows)
         out.ledger.rows_in += len(found)
-        by_id = {written.function_id: written for written in _written(config, found, writer)}
+        by_id = {written.function_id: written for written in _written(config, found, writer, sampling)}
         usable = [by_id[function.id] for function in found if by_id[function.id].problem is None]
         out.write(inputs_frame(usable))
         n_calls += sum(len(written.calls) for written in usable)
@@ -114,12 +123,13 @@ def inputs(out: DatasetWriter, config: WriterConfig, functions: Dataset, writer:
     )
 
 
-def _written(config: WriterConfig, functions: list[Function], writer: Responder) -> Iterator[Written]:
+def _written(
+    config: WriterConfig, functions: list[Function], writer: Responder, sampling: Sampling
+) -> Iterator[Written]:
     if writer.is_rules:
         for function in track(functions, label="case2code/inputs", total=len(functions), unit=" functions"):
             yield fuzz_function(function, config.n_tuples, config.guidance, config.seed)
         return
-    sampling = Sampling(config.max_new_tokens, config.temperature, config.top_p)
     yield from write_inputs(
         writer, functions, sampling=sampling, n_examples=config.n_examples, zero_shot=config.zero_shot,
         max_retries=config.max_retries, seed=config.seed,

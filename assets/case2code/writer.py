@@ -23,7 +23,9 @@ def write_inputs(
     tries, each with another seed, or that the engine gave up on, has a `problem`. Raises EngineError."""
     waiting = [(function, 0) for function in functions]
     for attempt in range(max_retries + 1):
-        requests = (_request(function.code, sampling, n_examples, zero_shot, seed + attempt) for function, _ in waiting)
+        requests = (
+            writer_request(function.code, sampling, n_examples, zero_shot, seed + attempt) for function, _ in waiting
+        )
         again: list[tuple[Function, int]] = []
         for place, reply in engine.generate(requests):
             function, spent = waiting[place]
@@ -41,7 +43,8 @@ def write_inputs(
             return
 
 
-def _request(code: str, sampling: Sampling, n_examples: int, zero_shot: bool, seed: int) -> Request:
+def writer_request(code: str, sampling: Sampling, n_examples: int, zero_shot: bool, seed: int) -> Request:
+    """What the writer is asked for one function, at its first try with the seed of the configuration."""
     return Request(writer_prompt(code, n_examples=n_examples, zero_shot=zero_shot), sampling, seed=seed)
 
 

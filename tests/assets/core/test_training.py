@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.clusterclip.assets import score_checkpoint, train_checkpoint
+from assets.clusterclip.assets import score_checkpoint, train_plan
 from assets.core.sources import code_closure
 from assets.core.trainer import TrainerResource
 
@@ -57,7 +57,7 @@ def test_the_loop_counts_in_a_checkpoint_and_not_in_a_score() -> None:
 
     Scores, which only read the trainer's threads, are free of all of them.
     """
-    trained = code_closure(train_checkpoint)
+    trained = code_closure(train_plan)
     assert {"models.training.loop", "models.training.backend", "assets.core.training"} <= trained.keys()
     silent = {"assets.core.trainer", "assets.core.launching", "assets.core.sources"}
     assert not ({"models.training.dpo", "models.training.run"} | silent) & trained.keys()
