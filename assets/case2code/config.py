@@ -113,7 +113,7 @@ class GrammarConfig(dg.Config):
 class CodeConfig(dg.Config):
     """`case2code/code`: what the starting checkpoint is trained on, and what is held out of it; our default."""
 
-    heldout_share: float = Field(0.1, gt=0, lt=1, description="Share of the packages held out, by a hash of the name.")
+    heldout_share: float = Field(0.3, gt=0, lt=1, description="Share of the packages held out, by a hash of the name.")
     n_words: int = Field(
         13, gt=0, description="Words in a row that a training document may not share with a held-out text."
     )
@@ -140,7 +140,7 @@ class TrainingConfig(dg.Config):
 class BaseConfig(DecoderSize, TrainingConfig):
     """`case2code/base`: the decoder's size and its training on library code; our default."""
 
-    max_length: int = Field(640, gt=0, description="Context: a solved problem, a problem and the answer. Tokens.")
+    max_length: int = Field(768, gt=0, description="Context: a solved problem, a problem and the answer. Tokens.")
     tokens: int = Field(400_000, gt=0, description="Tokens of library code.")
     sequence_length: int = Field(512, gt=1, description="Tokens per row; longer documents are cut into pieces.")
     batch_rows: int = Field(4, gt=0, description="Rows per step.")
@@ -222,7 +222,7 @@ PAPER = Config(
     grammar=GrammarConfig(),
     code=CodeConfig(),
     tokenizer=TokenizerConfig(),
-    base=BaseConfig(),
+    base=BaseConfig(max_length=4096),
     learn=LearnConfig(),
     evaluate=EvaluateConfig(max_new_tokens=2048, hint=True),
 )

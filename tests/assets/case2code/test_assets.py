@@ -16,6 +16,7 @@ from assets.case2code.arms import ARMS, TRAINED_ARMS
 from assets.case2code.checkpoints import CHECKPOINTS, base
 from assets.case2code.config import (
     BaseConfig,
+    CodeConfig,
     EvaluateConfig,
     GrammarConfig,
     LearnConfig,
@@ -61,9 +62,10 @@ def says_nothing(x):
 def here(x):
     return os.path.join(UNKNOWN, x)
 '''
+HELDOUT = CodeConfig().heldout_share
 # One package that is held out and some that are trained on.
-PACKAGES = [next(f"p{n}" for n in range(99) if is_heldout(f"p{n}", 0.1))]
-PACKAGES += [f"p{n}" for n in range(9) if not is_heldout(f"p{n}", 0.1)][:2]
+PACKAGES = [next(f"p{n}" for n in range(99) if is_heldout(f"p{n}", HELDOUT))]
+PACKAGES += [f"p{n}" for n in range(9) if not is_heldout(f"p{n}", HELDOUT)][:2]
 DATA = [data.modules, data.functions, data.inputs, data.cases, data.prompts]
 GRAPH = [*DATA, programs, code, tokenizer, samples, base, *CHECKPOINTS, *GRADED]
 
