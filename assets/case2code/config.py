@@ -93,12 +93,12 @@ class PromptsConfig(dg.Config):
 class GrammarConfig(dg.Config):
     """`case2code/programs`: the generated functions. All of it is our default: the paper's functions are real."""
 
-    n_draws: int = Field(60_000, gt=0, description="Functions drawn; those that behave alike are one program.")
+    n_draws: int = Field(45_000, gt=0, description="Functions drawn; those that behave alike are one program.")
     operation_weights: list[float] = Field(
-        [4.0, 1.0], description="How often a function has 1, 2, 3 … operations. Three take it past 20,000 behaviours."
+        [3.0, 1.0], description="How often a function has 1, 2, 3 … operations. Three take it past 20,000 behaviours."
     )
     max_draws_per_behaviour: int = Field(
-        80, gt=0, description="A behaviour drawn again is another training sample, with other cases, up to so many."
+        40, gt=0, description="A behaviour drawn again is another training sample, with other cases, up to so many."
     )
     n_cases: int = Field(12, gt=1, le=18, description="Recorded inputs per function (official test: 10 to 72).")
     max_shown: int = Field(4, gt=0, description="At most so many are shown; the others stay hidden.")
@@ -149,10 +149,16 @@ class BaseConfig(DecoderSize, TrainingConfig):
 class LearnConfig(TrainingConfig):
     """`case2code/checkpoint/<arm>`."""
 
-    tokens: int = Field(4_500_000, gt=0, description="Tokens of every arm, prompts and padding included; our default.")
+    tokens: int = Field(
+        4_200_000, gt=0, description="Tokens of every arm, prompts and padding included; below 3 M no arm learns."
+    )
     sequence_length: int = Field(256, gt=1, description="Tokens per row; longer samples are dropped, and counted.")
     batch_rows: int = Field(8, gt=0, description="Rows per step; our default.")
-    trains_prompts: bool = Field(False, description="Put prompts in the loss too, as in pre-training; SFT does not.")
+    trains_prompts: bool = Field(
+        True,
+        description="Put prompts in the loss too, as in pre-training: to predict an output from the cases before it is "
+        "itself induction, and a model this small learns none without.",
+    )
 
 
 class EvaluateConfig(dg.Config):
@@ -200,7 +206,7 @@ TINY = Config(
     GrammarConfig(),
     CodeConfig(),
     TokenizerConfig(),
-    BaseConfig(),
+    BaseConfig(n_kv_heads=4, rope_base=10_000.0),
     LearnConfig(),
     EvaluateConfig(),
 )
