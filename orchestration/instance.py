@@ -26,6 +26,8 @@ run_monitoring:
   enabled: true
 concurrency:
   pools:
+    # By run: a run that does one step at a time would claim a slot for each of its steps, and keep others waiting.
+    granularity: run
     default_limit: 2
   runs:
     max_concurrent_runs: 2
