@@ -21,11 +21,10 @@ def measure(system: str, seeds: int) -> None:
     if system not in ARMS:
         raise InputError(f"no claims of {system!r}", f"choose from: {', '.join(ARMS)}")
     show_progress()
-    # The first seed alone: what all seeds share is built once, and the others find it.
-    run_job(ARMS[system].name, partition="0")
+    # What all seeds share is built by the first that comes to it; the others wait for it.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=show_progress) as pool:
-        list(pool.map(_arms_of_seed, [system] * (seeds - 1), range(1, seeds)))
+        list(pool.map(_arms_of_seed, [system] * seeds, range(seeds)))
     run_job(CLAIMS[system].name)
     home = Home.from_environment()
     claims = Lake(home.lake, home.work).get(f"claims/{system}").read()
