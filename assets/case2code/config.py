@@ -140,6 +140,8 @@ class TrainingConfig(dg.Config):
 class BaseConfig(DecoderSize, TrainingConfig):
     """`case2code/base`: the decoder's size and its training on library code; our default."""
 
+    n_kv_heads: int = Field(4, gt=0, description="Key and value heads; as many as queries, for copying constants.")
+    rope_base: float = Field(10_000.0, gt=0, description="RoPE base: prompts are short; our default.")
     max_length: int = Field(768, gt=0, description="Context: a solved problem, a problem and the answer. Tokens.")
     tokens: int = Field(400_000, gt=0, description="Tokens of library code.")
     sequence_length: int = Field(512, gt=1, description="Tokens per row; longer documents are cut into pieces.")
@@ -206,7 +208,7 @@ TINY = Config(
     GrammarConfig(),
     CodeConfig(),
     TokenizerConfig(),
-    BaseConfig(n_kv_heads=4, rope_base=10_000.0),
+    BaseConfig(),
     LearnConfig(),
     EvaluateConfig(),
 )
