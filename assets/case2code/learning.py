@@ -70,8 +70,8 @@ def programs(out: DatasetWriter, config: GrammarConfig, sandbox: SandboxResource
     shared = behaviours["train"] & behaviours["test"]
     out.check("every_program_returns", not silent, programs_without_a_value=silent)
     out.check("no_test_behaviour_in_training", not shared, behaviours_in_both=len(shared))
-    wrong = _disagreements(sandbox, [program.cases for program in kept[:: max(1, len(kept) // EXECUTED)]])
-    out.check("sandbox_agrees", not wrong, executed=min(len(kept), EXECUTED), disagreements=wrong[:5])
+    executed, wrong = _disagreements(sandbox, [program.cases for program in kept[:: max(1, len(kept) // EXECUTED)]])
+    out.check("sandbox_agrees", not wrong, executed=executed, disagreements=wrong[:5])
     out.describe(behaviours={split: len(found) for split, found in behaviours.items()})
 
 
@@ -88,14 +88,17 @@ def _clean(out: DatasetWriter, drawn: list[Program], n_words: int) -> list[Progr
     return kept
 
 
-def _disagreements(sandbox: SandboxResource, sample: list[Cases]) -> list[str]:
-    """Programs that answer otherwise in the sandbox than was recorded."""
+def _disagreements(sandbox: SandboxResource, sample: list[Cases]) -> tuple[int, list[str]]:
+    """How many programs the sandbox ran, and those that answered otherwise there than was recorded."""
+    programs = (
+        SandboxProgram(case.code, Calls(case.func_name, examples=f"{examples_source(case.arguments)}\n"))
+        for case in sample
+    )
     with sandbox.open() as runner:
-        run = runner.run(
-            SandboxProgram(case.code, Calls(case.func_name, examples=f"{examples_source(case.arguments)}\n"))
-            for case in sample
-        )
-        return [sample[place].code for place, outcome in run if make_outputs(outcome) != sample[place].example_outputs]
+        ran = [
+            (sample[place], outcome) for place, outcome in runner.run(programs) if outcome.status != "infrastructure"
+        ]
+    return len(ran), [case.code for case, outcome in ran if make_outputs(outcome) != case.example_outputs]
 
 
 @recipe(
