@@ -68,17 +68,12 @@ class _Bare(ast.NodeTransformer):
 
 @cache
 def _parse(path: Path, changed_ns: int) -> ast.Module:
-    return ast.parse(path.read_text())
+    return _Bare().visit(ast.parse(path.read_text()))  # type: ignore[no-any-return]
 
 
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a file, parsed again only when the file changed."""
+    """The syntax tree of a file without docstrings, parsed again only when the file changed."""
     return _parse(path, path.stat().st_mtime_ns)
-
-
-def bare_source(node: ast.AST) -> str:
-    """A node's code without comments, docstrings and layout."""
-    return ast.dump(_Bare().visit(ast.parse(ast.unparse(node))))
 
 
 def imported_modules(tree: ast.AST, module: str) -> Iterator[tuple[str, str | None]]:
@@ -128,7 +123,7 @@ def _module_imports(path: Path, changed_ns: int, module: str, root: Path) -> tup
     if wanted:
         tree = _reached(tree, {wanted})
     imports = list(imported_modules(tree, f"{name}.__init__" if path.name == "__init__.py" else name))
-    return bare_source(tree), frozenset(_first_party(imports, root)), frozenset(_libraries(imports))
+    return ast.dump(tree), frozenset(_first_party(imports, root)), frozenset(_libraries(imports))
 
 
 def _without_fields(statement: ast.stmt) -> ast.stmt:
@@ -242,7 +237,7 @@ def module_closure(module: str, root: Path = CHECKOUT) -> dict[str, str]:
 
 def closure_of_tree(tree: ast.Module, module: str, root: Path = CHECKOUT) -> dict[str, str]:
     """As `code_closure`, for a syntax tree."""
-    digests = {module: _digest(bare_source(tree))}
+    digests = {module: _digest(ast.dump(tree))}
     imports = list(imported_modules(tree, module))
     libraries = _libraries(imports)
     waiting = _first_party(imports, root) - {module}
