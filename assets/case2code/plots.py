@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from assets.core.plots import canvas, png
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +19,7 @@ _STYLES = ("-", "--", "-.", ":")
 
 def plot_accuracy(accuracy: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
     """Execution accuracy by arm and form of prompt, `{arm: {form: one value per seed}}`; bars are means, dots seeds."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     forms = list(dict.fromkeys(form for by_form in accuracy.values() for form in by_form))
     width = 0.8 / max(1, len(forms))
     for place, form in enumerate(forms):
@@ -47,36 +43,15 @@ def plot_accuracy(accuracy: Mapping[str, Mapping[str, Sequence[float]]]) -> byte
     axes.set_xticks(range(len(accuracy)), list(accuracy))
     axes.set(ylabel="problems solved on all hidden cases", ylim=(0, None))
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def plot_losses(losses: Mapping[str, tuple[Floats, Floats]]) -> bytes:
     """Training loss by arm, `{arm: (tokens [points], loss [points])}`: arms train on other text, so only the shapes
     can be compared."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     for place, (arm, (tokens, values)) in enumerate(losses.items()):
         axes.plot(tokens, values, color=_COLOURS[place % 6], linestyle=_STYLES[place % 4], label=arm)
     axes.set(xlabel="training tokens, prompts included", ylabel="training loss (nats per token)")
     axes.legend(frameon=False)
-    return _png(figure)
-
-
-def _canvas() -> tuple[Figure, Axes]:
-    """A figure of its own: pyplot would keep global state and might look for a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _png(figure: Figure) -> bytes:
-    """PNG bytes without the library's version in them, so that equal figures are equal bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assets.clusterclip.measure import gini
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from assets.core.plots import canvas, png
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +21,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 def plot_cluster_sizes(sizes: Sequence[int] | NDArray[np.int64]) -> bytes:
     """Documents of each cluster from big to small, with the mean and the Gini coefficient."""
     ordered = np.sort(np.asarray(sizes))[::-1]
-    figure, axes = _canvas()
+    figure, axes = canvas()
     axes.bar(np.arange(1, len(ordered) + 1), ordered, width=0.9, color=_COLOURS[0])
     axes.axhline(ordered.mean(), color=_COLOURS[5], linestyle="--", label=f"mean {ordered.mean():.0f}")
     if ordered[0] > 50 * max(1, ordered[-1]):
@@ -34,12 +29,12 @@ def plot_cluster_sizes(sizes: Sequence[int] | NDArray[np.int64]) -> bytes:
     axes.set(xlabel="cluster, by size", ylabel="documents")
     axes.set_title(f"{len(ordered)} clusters, {ordered[-1]:,} to {ordered[0]:,} documents, Gini {gini(ordered):.2f}")
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def plot_losses(losses: Mapping[str, tuple[Floats, Floats]]) -> bytes:
     """Training loss by plan, `{plan: (tokens [points], loss [seeds, points])}`; mean, band min to max."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     for i, (plan, (tokens, values)) in enumerate(losses.items()):
         by_seed = np.atleast_2d(values)
         colour = _COLOURS[i % len(_COLOURS)]
@@ -48,7 +43,7 @@ def plot_losses(losses: Mapping[str, tuple[Floats, Floats]]) -> bytes:
             axes.fill_between(tokens, by_seed.min(0), by_seed.max(0), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="training tokens", ylabel="training loss (nats per token)")
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def plot_cluster_bits(
@@ -58,7 +53,7 @@ def plot_cluster_bits(
 
     With a `baseline` plan the differences to it are shown: below zero is better than the baseline.
     """
-    figure, axes = _canvas()
+    figure, axes = canvas()
     reference = np.zeros(len(training_tokens)) if baseline is None else bits_per_byte[baseline]
     for i, (plan, values) in enumerate(bits_per_byte.items()):
         if plan != baseline:
@@ -80,25 +75,4 @@ def plot_cluster_bits(
     axes.set(xlabel="training tokens of the cluster (rare on the left)")
     axes.set(ylabel="bits per byte" if baseline is None else f"bits per byte, difference to {baseline}")
     axes.legend(frameon=False)
-    return _png(figure)
-
-
-def _canvas() -> tuple[Figure, Axes]:
-    """A figure of its own: pyplot would keep global state and might look for a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _png(figure: Figure) -> bytes:
-    """PNG bytes without the library's version in them, so that equal figures are equal bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
