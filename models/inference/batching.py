@@ -58,14 +58,16 @@ class Draft:
         """Whether some tokens cannot be drawn."""
         return self.watch is not None or (self.temperature > 0 and (self.top_k > 0 or self.top_p < 1))
 
-    def take(self, token: int, logprob: float) -> bool:
-        """Takes a token; whether the sequence ends with it."""
+    @property
+    def ended(self) -> bool:
+        return self.finish_reason == "stop" or len(self.tokens) == self.max_new_tokens
+
+    def take(self, token: int, logprob: float) -> None:
+        """Takes a token, with which the sequence may end."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
         if token in self.stop_ids or (self.watch is not None and self.watch.ended_by(token)):
             self.finish_reason = "stop"
-            return True
-        return len(self.tokens) == self.max_new_tokens
 
 
 class Active:
@@ -115,41 +117,28 @@ def decode(model: DecodingModel, sequences: Iterable[Draft]) -> Iterator[Draft]:
     going: dict[int, Draft] = {}
     exhausted = False
     device = model.decoder.output.weight.device
-    active = Active([], [], device)
+    active: Active | None = None
     tokens = torch.empty(0, dtype=torch.int64)
-    changed = False
-    while True:
+    while going or not exhausted:
         if not exhausted and (not going or len(free) >= max(1, model.slots // 8)):
             new = list(islice(waiting, len(free)))
             exhausted = len(new) < len(free)
             if new:
-                slots = [free.pop() for _ in new]
-                going |= _begin(model, new, slots, device)
-                changed = True
-        for slot in [slot for slot, each in going.items() if _ended(each)]:
+                going |= _begin(model, new, [free.pop() for _ in new], device)
+                active = None
+        elif active is not None:
+            logits = model.step(tokens, active.slots, active.places)
+            active.places += 1
+            drawn, logprobs, tokens = active.draw(model, logits)
+            for each, token, logprob in zip(active.sequences, drawn, logprobs, strict=True):
+                each.take(token, logprob)
+        ended = [slot for slot, each in going.items() if each.ended]
+        for slot in ended:
             free.append(slot)
-            changed = True
             yield going.pop(slot)
-        if not going:
-            if exhausted:
-                return
-            continue
-        if changed:
+        if going and (ended or active is None):
             active = Active(list(going.values()), list(going), device)
             tokens = torch.tensor([each.tokens[-1] for each in active.sequences], device=device)
-            changed = False
-        logits = model.step(tokens, active.slots, active.places)
-        active.places += 1
-        drawn, logprobs, tokens = active.draw(model, logits)
-        for slot, each, token, logprob in zip(list(going), active.sequences, drawn, logprobs, strict=True):
-            if each.take(token, logprob):
-                free.append(slot)
-                changed = True
-                yield going.pop(slot)
-
-
-def _ended(sequence: Draft) -> bool:
-    return sequence.finish_reason == "stop" or len(sequence.tokens) >= sequence.max_new_tokens
 
 
 def _begin(model: DecodingModel, new: Sequence[Draft], slots: Sequence[int], device: torch.device) -> dict[int, Draft]:
