@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from models.architecture.decoder import Decoder
 from models.architecture.folder import end_ids
@@ -22,7 +21,7 @@ from models.inference.batching import Draft, Watch, decode
 from models.inference.decoding import DecodingModel
 from models.inference.engine import Completion, Failed, Message, Request, Sample, Usage
 from models.inference.watches import Both, Grammar, StopStrings, answer_text
-from models.training.chat import Refused, generation_prompt
+from models.training.chat import Refused, generation_prompt, load_tokenizer
 from models.training.checkpoint import weights_digest
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class TorchEngine:
     ) -> None:
         self._dtype, self._device = dtype, torch.device(device)
         self._slots, self._cache_bytes = slots, cache_bytes
-        self._tokenizer = _load_tokenizer(folder)
+        self._tokenizer = load_tokenizer(folder)
         self._end_ids = end_ids(folder)
         self.load_weights(folder)
 
@@ -203,11 +202,3 @@ class TorchEngine:
 
         vocabulary = self._model.decoder.config.vocab_size
         return from_tokenizer(self._tokenizer, n_vocab=vocabulary, eos_token=sorted(self._end_ids))
-
-
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    if not (folder / "tokenizer.json").exists():
-        raise ValueError(f"{folder / 'tokenizer.json'} is missing: save the tokenizer to this folder first")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert isinstance(tokenizer, PreTrainedTokenizerFast), folder
-    return tokenizer

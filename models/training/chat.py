@@ -39,13 +39,19 @@ class Refused(ValueError):
         self.reason = reason
 
 
-def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer saved in `folder`. Raises ValueError when it or its template cannot be trained with."""
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer saved in `folder`, with or without a chat template. Raises ValueError when there is none."""
     if not (folder / "tokenizer.json").exists():
         raise ValueError(f"{folder / 'tokenizer.json'} is missing: save the tokenizer to this folder first")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ValueError(f"{folder} holds no fast tokenizer: the mask needs one that knows its tokens' characters")
+    return tokenizer
+
+
+def load_chat_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer saved in `folder`. Raises ValueError when it or its template cannot be trained with."""
+    tokenizer = load_tokenizer(folder)
     if not isinstance(tokenizer.chat_template, str):
         raise ValueError(f"{folder} must hold exactly one chat template: set chat_template in tokenizer_config.json")
     if not GENERATION_MARK.search(tokenizer.chat_template):
