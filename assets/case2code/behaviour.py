@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from assets.case2code.normalise import sorted_sets
-from assets.case2code.schema import Output
+from assets.case2code.schema import ADDRESS, Output
 from assets.core.ids import content_id
 
 Split = Literal["train", "valid", "test"]
-ADDRESS = " at 0x"
 # Sums in another order differ by a few units in the last of 16 digits (our default).
 SIGNIFICANT_DIGITS = 9
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from assets.case2code.normalise import same_repr, sorted_sets
-from assets.case2code.schema import Cases, Output
+from assets.case2code.schema import ADDRESS, Cases, Output
 
 DropReason = Literal[
     "process_failed",
@@ -20,7 +20,6 @@ DropReason = Literal[
     "few_values",
     "all_identical",
 ]
-ADDRESS = " at 0x"
 
 
 def drop_reason(

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+# What the `repr` of an object without one of its own shows: another in every process.
+ADDRESS = " at 0x"
 # One call by keyword: the name of each argument and the source of its value.
 Arguments = tuple[tuple[str, str], ...]
 ExecStatus = Literal["ok", "wrong", "exception", "timeout", "memory", "refused", "infrastructure"]
