@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import dagster as dg
 from pydantic import Field
 
 from assets.core.sandbox.program import MIB, Limits
-from assets.core.sandbox.sandbox import Sandbox
+from assets.core.sandbox.sandbox import Sandbox, identity
 
 
 class SandboxResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -19,7 +18,7 @@ class SandboxResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     memory_mib: int = Field(512, gt=0, description="Memory of one program. MiB.")
 
     def identity(self) -> dict[str, object]:
-        return {"level": Sandbox.level, "limits": asdict(self.limits()), "python": platform.python_version()}
+        return identity(self.limits())
 
     def limits(self, seconds: float | None = None) -> Limits:
         """The limits of a program, with a wall clock and processor time of its own where `seconds` is given."""

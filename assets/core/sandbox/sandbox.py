@@ -48,7 +48,7 @@ class Sandbox:
 
     def identity(self) -> dict[str, object]:
         """What counts in a fingerprint of what programs answer."""
-        return {"level": self.level, "limits": asdict(self.limits), "python": platform.python_version()}
+        return identity(self.limits)
 
     def run(self, programs: Iterable[Program]) -> Iterator[tuple[int, Outcome]]:
         """The position and outcome of each program, as each is finished.
@@ -118,6 +118,11 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def identity(limits: Limits) -> dict[str, object]:
+    """What counts in a fingerprint of what programs answer under these limits; no sandbox is started."""
+    return {"level": Sandbox.level, "limits": asdict(limits), "python": platform.python_version()}
 
 
 def _given_up(state: RetryCallState) -> Outcome:
