@@ -1,0 +1,1 @@
+"""ChainArith: chains of modular arithmetic in which every line of a solution can be checked."""
