@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from assets.core.verifier.extract import after_marker
-from assets.core.verifier.outcome import NOT_ENDED, Answer, Grade
+from assets.core.verifier.outcome import EMPTY_GOLD, NOT_ENDED, Answer, Grade
 
 
 def grade_exact(answer: Answer) -> Grade:
     """No tolerance, no percentages, no other way of writing a number; text behind the answer makes it another."""
     if not answer.gold.strip():
-        return Grade("grader_error", None, "the gold answer is empty")
+        return EMPTY_GOLD
     if not answer.ended:
         return NOT_ENDED
     extracted = after_marker(answer.response)

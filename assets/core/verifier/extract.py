@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 MARKER = "####"
 # OREAL's official verifier looks only at what stands behind the last of these.
 THINKING_FINISHED = ("<conclude>", "**Final Answer**", "</think>")
-_ANSWER_IS = re.compile(r"\b(?:final )?answer is:?[^\S\n]*", re.IGNORECASE)
+# Longer answers are no answers, and what reads formulas takes more than linear time (our default).
+MAX_CHARACTERS = 1_000
+_ANSWER_IS = re.compile(r"\banswer is\b:?[^\S\n]*", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"\.(?=\s|$)")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_NUMBER = re.compile(r"(?<![\w.])-?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
+
+
+class Extracted(NamedTuple):
+    """The text of an answer. A `formula` is nothing but the answer; prose has it as the last number or formula."""
+
+    text: str
+    formula: bool
 
 
 def after_marker(response: str) -> str | None:
@@ -19,21 +29,23 @@ def after_marker(response: str) -> str | None:
     return answer.strip() if marker else None
 
 
-def extract_answer(response: str, *, last_number: bool) -> str | None:
-    r"""The answer in a response: of what follows the thinking, the last `\boxed{}`, else the line behind the last "the
-    (final) answer is", else behind the last `####`, else the last number if `last_number` allows; None without any.
+def extract_answer(response: str, *, last_number: bool) -> Extracted | None:
+    r"""The answer in a response: of what follows the thinking, the last `\boxed{}`, else the sentence behind the last
+    "answer is", else what follows the last `####`, else the last line if `last_number` allows; None without any.
 
-    OREAL's order (official repo: oreal/judgers), with GSM8K's marker added.
+    OREAL's order (official repo: oreal/judgers), with GSM8K's marker added. The end of a long line stands for it; a
+    box of more than `MAX_CHARACTERS` is no answer.
     """
     text = after_thinking(response)
-    found = last_boxed(text)
-    if found is None:
-        found = _after_phrase(text)
-    if found is None:
-        found = after_marker(text)
-    if found is None and last_number:
-        found = _last_number(text)
-    return found or None
+    boxed = last_boxed(text)
+    if boxed is not None:
+        return Extracted(boxed, True) if 0 < len(boxed) <= MAX_CHARACTERS else None
+    prose = _after_phrase(text)
+    if prose is None:
+        prose = after_marker(text)
+    if prose is None and last_number:
+        prose = text.rstrip().rpartition("\n")[2]
+    return Extracted(prose[-MAX_CHARACTERS:], False) if prose else None
 
 
 def after_thinking(response: str) -> str:
@@ -43,9 +55,10 @@ def after_thinking(response: str) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""What stands between the matching braces of the last `\boxed{}`; None without one, or where it is not closed."""
-    start = max((match.end() for match in _BOXED.finditer(text)), default=-1)
-    if start < 0:
+    r"""What stands between the matching braces of the last `\boxed{}`, stripped; None without one, or where it is not
+    closed."""
+    start = _last_end(_BOXED, text)
+    if start is None:
         return None
     depth = 1
     for match in _BRACE.finditer(text, start):
@@ -56,12 +69,15 @@ def last_boxed(text: str) -> str | None:
 
 
 def _after_phrase(text: str) -> str | None:
-    start = max((match.end() for match in _ANSWER_IS.finditer(text)), default=-1)
-    return text[start:].split("\n", 1)[0].strip().rstrip(".") if start >= 0 else None
+    start = _last_end(_ANSWER_IS, text)
+    if start is None:
+        return None
+    line = text[start:].partition("\n")[0]
+    return _SENTENCE_END.split(line, maxsplit=1)[0].strip()
 
 
-def _last_number(text: str) -> str | None:
-    found = None
-    for match in _NUMBER.finditer(text):
-        found = match.group()
-    return found
+def _last_end(pattern: re.Pattern[str], text: str) -> int | None:
+    end = None
+    for match in pattern.finditer(text):
+        end = match.end()
+    return end

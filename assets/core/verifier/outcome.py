@@ -41,3 +41,4 @@ class Grade:
 
 
 NOT_ENDED = Grade("wrong", None, "did not end")
+EMPTY_GOLD = Grade("grader_error", None, "the gold answer is empty")
