@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from models.training.objectives import Objective
     from models.training.plan import StepRecord, TrainingPlan, TrainingReport
     from models.training.run_description import ObjectiveSettings
+    from models.training.trajectories import TrajectorySource
 
 MODULE = "orchestration.training_process"
 
@@ -61,7 +62,7 @@ class Listener:
 def train_launched(
     trainer: TrainerResource,
     model: nn.Module,
-    data: TokenStream | Examples,
+    data: TokenStream | Examples | TrajectorySource,
     plan: TrainingPlan,
     *,
     objective: Objective,
@@ -70,10 +71,12 @@ def train_launched(
     on_step: Callable[[StepRecord], None],
     epochs: int,
     tokenizer_folder: Path | None,
+    until: int | None,
 ) -> TrainingReport:
     """As `assets.core.training.train_model`, in the context of the asset that is being materialized."""
     from models.architecture.huggingface import load_folder
     from models.architecture.reward_folder import load_reward_folder
+    from models.architecture.token_reward_folder import load_token_reward_folder
     from models.training.run import read_report
 
     context = dg.AssetExecutionContext.get()
@@ -87,7 +90,7 @@ def train_launched(
     settings = objective_settings(objective, model)
     described = write_run(
         trainer, model, data, plan, settings, folder, data_digest=data_digest, epochs=epochs,
-        tokenizer_folder=tokenizer_folder,
+        tokenizer_folder=tokenizer_folder, until=until,
     )  # fmt: skip
     listener = Listener(on_step)
     messages = StepMessages(folder / "messages.jsonl", listener)
@@ -99,15 +102,15 @@ def train_launched(
     if messages.failure:
         raise messages.failure
     output = folder / "output"
-    trained = load_reward_folder(output) if settings.name == "reward" else load_folder(output)
-    model.load_state_dict(trained.state_dict())
+    load = {"reward": load_reward_folder, "token_reward": load_token_reward_folder}.get(settings.name, load_folder)
+    model.load_state_dict(load(output).state_dict())
     return read_report(output)
 
 
 def write_run(
     trainer: TrainerResource,
     model: nn.Module,
-    data: TokenStream | Examples,
+    data: TokenStream | Examples | TrajectorySource,
     plan: TrainingPlan,
     objective: ObjectiveSettings,
     folder: Path,
@@ -115,21 +118,29 @@ def write_run(
     data_digest: str,
     epochs: int,
     tokenizer_folder: Path | None,
+    until: int | None,
 ) -> Path:
-    """Writes what a process needs into `folder`, unless an earlier attempt at the same run did; its description."""
+    """Writes what a process needs into `folder`, unless an earlier attempt at the same run did; its description.
+
+    The trajectories of a part of a run take the place of those of the part before.
+    """
     from models.architecture.decoder import Decoder
-    from models.architecture.heads import RewardModel
+    from models.architecture.heads import RewardModel, TokenRewardModel
     from models.architecture.huggingface import save_folder
     from models.architecture.reward_folder import save_reward_folder
+    from models.architecture.token_reward_folder import save_token_reward_folder
     from models.training.checkpoint import weights_digest
     from models.training.data_folder import TokenStream, save_examples, save_stream
     from models.training.run_description import DeepSpeed, RunDescription, Torch, write_description
+    from models.training.trajectories import TrajectorySource
+    from models.training.trajectory_folder import save_trajectories
 
     divided = DeepSpeed(zero_stage=trainer.zero_stage, offload_optimizer=trainer.offload_optimizer)
     description = RunDescription(
         model=folder / "model", data=folder / "data", objective=objective, plan=plan, epochs=epochs,
         output=folder / "output", state=folder.parent, device=trainer.device,
         backend=divided if trainer.backend == "deepspeed" else Torch(),
+        until=until, data_digest=data_digest if isinstance(data, TrajectorySource) else None,
     )  # fmt: skip
     contents = {"data_digest": data_digest, "weights_digest": weights_digest(model)}
     described, written = folder / "run.json", folder / "contents.json"
@@ -138,14 +149,19 @@ def write_run(
         if isinstance(model, RewardModel):
             score_at = description.objective.reward_token_id  # type: ignore[union-attr]
             save_reward_folder(model, description.model, tokenizer_folder, reward_token_id=score_at)
+        elif isinstance(model, TokenRewardModel):
+            save_token_reward_folder(model, description.model, tokenizer_folder)
         else:
             assert isinstance(model, Decoder), type(model)
             save_folder(model, description.model, tokenizer_folder)
         if isinstance(data, TokenStream):
             save_stream(description.data, data)
-        else:
+        elif not isinstance(data, TrajectorySource):
             save_examples(description.data, data)
         written.write_text(json.dumps(contents))
+    if isinstance(data, TrajectorySource):
+        shutil.rmtree(description.data, ignore_errors=True)
+        save_trajectories(description.data, data)
     write_description(description, described)
     return described
 
@@ -153,19 +169,23 @@ def write_run(
 def objective_settings(objective: Objective, model: nn.Module) -> ObjectiveSettings:
     """What describes an objective to another process. Raises InputError when nothing does."""
     from models.training.checkpoint import weights_digest
-    from models.training.run_description import Dpo, Pretrain, Reward, Sft
+    from models.training.outcome_objective import OutcomeLoss
+    from models.training.run_description import Dpo, Outcome, Pretrain, Reward, Sft, TokenReward
 
     identity: dict[str, Any] = dict(objective.identity)
     if objective.name == "reward":
         return Reward(**identity)
     if objective.name == "dpo" and identity["reference"] == weights_digest(model):
         return Dpo(beta=identity["beta"])
-    simple = {"pretrain": Pretrain, "sft": Sft}
+    if objective.name == "outcome" and identity.pop("reference") == weights_digest(model):
+        return Outcome(loss=OutcomeLoss(**identity))
+    simple = {"pretrain": Pretrain, "sft": Sft, "token_reward": TokenReward}
     if objective.name in simple:
         return simple[objective.name]()
     raise InputError(
         f"the objective {objective.name!r} cannot be described to a process of its own",
-        "train it in process; pretrain, sft, reward, and dpo against its own start can be launched",
+        "train it in process; pretrain, sft, reward, token_reward, and dpo and outcome against their own start can be "
+        "launched",
     )
 
 

@@ -60,6 +60,10 @@ class ValueModel(ScalarModel):
         return values
 
 
+class TokenRewardModel(ScalarModel):
+    """Scores every token, given all before it (OREAL, arXiv 2502.06781, section 2.4)."""
+
+
 def reward_positions(tokens: Tensor, document_ids: Tensor | None, reward_token_id: int) -> Tensor:
     """Marks the last occurrence of the reward token in each document of each row, bool [B, T].
 
@@ -88,6 +92,11 @@ def critic_from_reward(reward: RewardModel, head_spread: float = HEAD_SPREAD, se
     A frozen reward model gives a trainable critic.
     """
     return ValueModel(_trainable_copy(reward.decoder), head_spread, seed)
+
+
+def token_reward_from_decoder(decoder: Decoder) -> TokenRewardModel:
+    """A token reward model with a copy of the policy's weights and a zero head (OREAL, section 3.2)."""
+    return TokenRewardModel(_trainable_copy(decoder), head_spread=0.0)
 
 
 def _trainable_copy(decoder: Decoder) -> Decoder:

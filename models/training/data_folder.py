@@ -44,12 +44,12 @@ class TokenStream:
 def save_examples(folder: Path, examples: Examples) -> None:
     """Writes the examples into `folder`. Raises DataFolderError when it holds data already."""
     arrays = {"tokens": examples.tokens, "offsets": examples.offsets, "trained": examples.trained}
-    _save(folder, "examples", arrays, examples.ids, {"documents_per_example": examples.documents_per_example})
+    save_arrays(folder, "examples", arrays, examples.ids, {"documents_per_example": examples.documents_per_example})
 
 
 def load_examples(folder: Path) -> Examples:
     """The examples in a folder of `save_examples`, memory mapped. Raises DataFolderError."""
-    arrays, ids, settings = _load(folder, "examples", ("tokens", "offsets", "trained"))
+    arrays, ids, settings = load_arrays(folder, "examples", ("tokens", "offsets", "trained"))
     try:
         return Examples(
             arrays["tokens"],
@@ -67,12 +67,12 @@ def save_stream(folder: Path, stream: TokenStream) -> None:
     arrays = {"tokens": stream.tokens, "offsets": stream.offsets, "draw_order": stream.draw_order}
     if stream.used_tokens is not None:
         arrays["used_tokens"] = stream.used_tokens
-    _save(folder, "stream", arrays, stream.names, {})
+    save_arrays(folder, "stream", arrays, stream.names, {})
 
 
 def load_stream(folder: Path) -> TokenStream:
     """The stream in a folder of `save_stream`, memory mapped. Raises DataFolderError."""
-    arrays, names, _ = _load(folder, "stream", ("tokens", "offsets", "draw_order"))
+    arrays, names, _ = load_arrays(folder, "stream", ("tokens", "offsets", "draw_order"))
     return TokenStream(arrays["tokens"], arrays["offsets"], arrays["draw_order"], arrays.get("used_tokens"), names)
 
 
@@ -84,12 +84,12 @@ def save_prompts(folder: Path, prompts: Sequence[Prompt]) -> None:
         "offsets": np.cumsum([0, *(len(prompt.tokens) for prompt in prompts)], dtype=np.int64),
         "domains": np.array([names.index(prompt.domain) for prompt in prompts], dtype=np.uint32),
     }
-    _save(folder, "prompts", arrays, [prompt.id for prompt in prompts], {"domain_names": names})
+    save_arrays(folder, "prompts", arrays, [prompt.id for prompt in prompts], {"domain_names": names})
 
 
 def load_prompts(folder: Path) -> list[Prompt]:
     """The prompts in a folder of `save_prompts`, in memory. Raises DataFolderError."""
-    arrays, ids, settings = _load(folder, "prompts", ("tokens", "offsets", "domains"))
+    arrays, ids, settings = load_arrays(folder, "prompts", ("tokens", "offsets", "domains"))
     tokens, names = arrays["tokens"].tolist(), settings.get("domain_names")
     starts, domains = arrays["offsets"].tolist(), arrays["domains"].tolist()
     fits = ids is not None and isinstance(names, list) and all(domain < len(names) for domain in domains)
@@ -101,13 +101,14 @@ def load_prompts(folder: Path) -> list[Prompt]:
     ]
 
 
-def _save(
+def save_arrays(
     folder: Path,
     kind: str,
     arrays: Mapping[str, NDArray[np.generic]],
     ids: Sequence[str] | None,
     settings: Mapping[str, object],
 ) -> None:
+    """Writes a folder of `kind`. Raises DataFolderError when it holds data already."""
     # A process may have the old arrays mapped: writing into them would change its data under its feet.
     if (folder / DATA_FILE).exists():
         raise DataFolderError(f"{folder / DATA_FILE} exists: remove the folder or save to another")
@@ -123,9 +124,10 @@ def _save(
     unfinished.rename(folder / DATA_FILE)
 
 
-def _load(
+def load_arrays(
     folder: Path, kind: str, needed: Sequence[str]
 ) -> tuple[dict[str, NDArray], list[str] | None, dict[str, object]]:
+    """The arrays, ids and settings of a folder of `kind`, memory mapped. Raises DataFolderError."""
     path = folder / DATA_FILE
     if not path.exists():
         raise DataFolderError(f"{path} is missing: {folder} is not training data, or its writing was cut off; build it")

@@ -16,6 +16,7 @@ from torch.utils import deterministic as deterministic_settings
 from models.architecture.decoder import Decoder
 from models.training.backend import Backend, TorchBackend, share_of
 from models.training.checkpoint import (
+    ResumeRefused,
     Retention,
     TrainerState,
     newest_state,
@@ -38,6 +39,7 @@ class Run:
     source: Source
     objective: Objective
     plan: TrainingPlan
+    last_step: int
     state_folder: Path
     device: torch.device
     on_step: Callable[[StepRecord], None]
@@ -52,6 +54,7 @@ def train(
     on_step: Callable[[StepRecord], None] | None = None,
     objective: Objective = PRETRAIN,
     backend: Callable[[nn.Module, TrainingPlan], Backend] = TorchBackend,
+    until: int | None = None,
 ) -> TrainingReport:
     """Trains `model` in place and reports what was done.
 
@@ -59,19 +62,32 @@ def train(
     and the run goes on after its step. `data_digest` must cover all that the source reads. `on_step` is called after
     every step, in the process of rank 0 only.
 
+    `until` ends the call after so many of the plan's steps, with the state saved; later calls go on from there, each
+    with the source of its own steps and all with one `data_digest`. Together they are one run, bit for bit.
+
     Raises ValueError when source, model and plan do not fit, StreamTooShort when the source is too short for the
-    plan, ResumeRefused when the saved state is of another run, TrainingStopped after saving when SIGTERM came, and
-    TrainingFailed when a loss or gradient is not finite or rose beyond the plan's bound, a batch has nothing to
-    train, or what was done is not what was planned.
+    plan, ResumeRefused when the saved state is of another run or beyond `until`, TrainingStopped after saving when
+    SIGTERM came, and TrainingFailed when a loss or gradient is not finite or rose beyond the plan's bound, a batch has
+    nothing to train, or what was done is not what was planned.
     """
-    require_fit(model, source, plan)
+    last_step = plan.steps if until is None else until
+    require_fit(model, source, plan, last_step)
     starting_digest = weights_digest(model)
     identity = run_identity(model, objective, plan, data_digest, starting_digest)
     device = next(model.parameters()).device
     with _reproducible(plan, device), listening_for_stop() as stop:
-        run = Run(backend(model, plan), source, objective, plan, state_folder, device, on_step or (lambda record: None))
+        run = Run(
+            backend(model, plan), source, objective, plan, last_step, state_folder, device,
+            on_step or (lambda record: None),
+        )  # fmt: skip
         saved = newest_state(state_folder, identity)
-        if saved is None or saved.state.step < plan.steps:
+        if saved and saved.state.step > last_step:
+            raise ResumeRefused(
+                f"{saved.folder} has done {saved.state.step} steps, more than the {last_step} asked for: ask for no "
+                "fewer, or start anew in another state folder"
+            )
+        # Of the calls of a run that is taken in parts, the first has tried it.
+        if saved is None or (until is None and saved.state.step < last_step):
             preflight(run.backend, source, objective, plan, device)
         if saved:
             run.backend.load(saved.weights(), saved.moments())
@@ -90,24 +106,24 @@ def train(
         resumed_from=resumed_from,
         peak_memory_bytes=peak_memory(device),
     )
-    _require_done(report, source, plan)
+    _require_done(report, source, plan, last_step)
     return report
 
 
 def _take_steps(run: Run, state: TrainerState, stop: StopRequest) -> None:
-    """Takes the steps from `state.step` to the plan's last, updating the state and saving it."""
+    """Takes the steps from `state.step` to the run's last, updating the state and saving it."""
     plan, last_saved = run.plan, state.step
-    while state.step < plan.steps:
+    while state.step < run.last_step:
         record = _take_step(run, state)
         between_periods = state.step % run.source.update_period == 0
         stopping = between_periods and _any_process(stop.signal is not None, run)
         due = between_periods and state.step - last_saved >= plan.checkpoint_every
-        if due or stopping or state.step == plan.steps:
+        if due or stopping or state.step == run.last_step:
             _save(run, state)
             last_saved = state.step
         if run.backend.rank == 0:
             run.on_step(record)
-        if stopping and state.step < plan.steps:
+        if stopping and state.step < run.last_step:
             raise TrainingStopped(
                 f"asked to end: saved after step {state.step} of {plan.steps} in {run.state_folder}; "
                 "start it again to go on from there"
@@ -197,8 +213,10 @@ def _reproducible(plan: TrainingPlan, device: torch.device) -> Iterator[None]:
             deterministic_settings.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
 
 
-def require_fit(model: nn.Module, source: Source, plan: TrainingPlan) -> None:
-    """Raises ValueError, and StreamTooShort, when the three cannot make a run."""
+def require_fit(model: nn.Module, source: Source, plan: TrainingPlan, last_step: int) -> None:
+    """Raises ValueError, and StreamTooShort, when the three cannot make a run of `last_step` steps."""
+    if not 0 < last_step <= plan.steps:
+        raise ValueError(f"the run can be taken until a step from 1 to the plan's {plan.steps}, not {last_step}")
     planned, given = (plan.batch_rows, plan.sequence_length), source.batch_shape
     if given is not None and planned != given:
         raise ValueError(f"the plan has batches of {planned} rows and tokens, the source of {given}; make them equal")
@@ -209,15 +227,16 @@ def require_fit(model: nn.Module, source: Source, plan: TrainingPlan) -> None:
             )
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         raise ValueError("the starting model must be float32 (`model.float()`); plan.dtype sets the compute dtype")
-    source.require(plan.steps)
+    source.require(last_step)
 
 
-def _require_done(report: TrainingReport, source: Source, plan: TrainingPlan) -> None:
-    tokens = report.tokens_seen if source.batch_shape is None else plan.tokens
+def _require_done(report: TrainingReport, source: Source, plan: TrainingPlan, last_step: int) -> None:
+    planned = last_step * plan.batch_rows * plan.sequence_length
+    tokens = report.tokens_seen if source.batch_shape is None else planned
     facts = {
-        f"{report.steps} steps were done of {plan.steps} planned": report.steps == plan.steps,
+        f"{report.steps} steps were done of {last_step} planned": report.steps == last_step,
         f"{report.tokens_seen} tokens were seen of {tokens} planned": report.tokens_seen == tokens > 0,
-        f"{len(report.losses)} losses were kept for {plan.steps} steps": len(report.losses) == plan.steps,
+        f"{len(report.losses)} losses were kept for {last_step} steps": len(report.losses) == last_step,
         "a loss is not finite": all(map(math.isfinite, report.losses)),
         "no weight changed": report.weights_changed,
     }

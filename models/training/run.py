@@ -69,7 +69,10 @@ def run(description: RunDescription, on_step: Callable[[StepRecord], None] | Non
                 on_step(record)
 
         backend = make_backend(description)
-        report = train(model.to(device), source, description.plan, description.state, digest, note, objective, backend)
+        report = train(
+            model.to(device), source, description.plan, description.state, digest, note, objective, backend,
+            description.until,
+        )  # fmt: skip
         if is_first():
             lines = read_metrics(metrics.path)
             about = {
@@ -89,12 +92,13 @@ def check(description: RunDescription) -> RunFacts:
     device_of(description)
     model, source, objective = _prepare(description)
     plan, processes = description.plan, world_size()
-    require_fit(model, source, plan)
+    last_step = description.until or plan.steps
+    require_fit(model, source, plan, last_step)
     identity = run_identity(model, objective, plan, run_digest(description), weights_digest(model))
     saved = newest_state(description.state, identity)
     return RunFacts(
-        steps=plan.steps,
-        tokens=plan.tokens if source.batch_shape else plan.steps * source.heaviest_batch(plan.steps, model).n_tokens,
+        steps=last_step,
+        tokens=last_step * _largest_tokens(description, source, model),
         parameters=sum(each.numel() for each in model.parameters()),
         trained_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
         processes=processes,
@@ -128,6 +132,14 @@ def _prepare(description: RunDescription) -> tuple[nn.Module, Source, Objective]
             return ppo_parts(description)
         model = load_model(description)
     return model, load_source(description), make_objective(description, model)
+
+
+def _largest_tokens(description: RunDescription, source: Source, model: nn.Module) -> int:
+    """The most tokens of a step."""
+    plan = description.plan
+    if source.batch_shape:
+        return plan.batch_rows * plan.sequence_length
+    return source.heaviest_batch(plan.steps, model).n_tokens
 
 
 def _zero_stage(description: RunDescription) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.training.experience import RolloutPlan
+from models.training.outcome_objective import OutcomeLoss
 from models.training.plan import TrainingPlan
 from models.training.ppo_objective import PPOConfig
 
@@ -107,7 +108,23 @@ class Ppo(_Described):
     bos: int | None = Field(None, description="Token in front of prompts; None: the tokenizer's if `closing` is too.")
 
 
-ObjectiveSettings = Annotated[Pretrain | Sft | Reward | Dpo | Ppo, Field(discriminator="name")]
+class Outcome(_Described):
+    """Learning from right and wrong answers that were sampled, judged and weighed before (OREAL and its baselines)."""
+
+    name: Literal["outcome"] = Field("outcome", description="The objective's name.")
+    loss: Annotated[OutcomeLoss, _known_fields(OutcomeLoss, "an outcome loss")] = Field(
+        OutcomeLoss(), description="The fields of `models.training.outcome_objective.OutcomeLoss`."
+    )
+    reference: Path | None = Field(None, description="Hugging Face folder of the reference; None: the start model.")
+
+
+class TokenReward(_Described):
+    """A score of every token whose mean tells right answers; the start is a decoder, or such a model saved before."""
+
+    name: Literal["token_reward"] = Field("token_reward", description="The objective's name.")
+
+
+ObjectiveSettings = Annotated[Pretrain | Sft | Reward | Dpo | Ppo | Outcome | TokenReward, Field(discriminator="name")]
 
 
 class Torch(_Described):
@@ -142,11 +159,18 @@ class RunDescription(_Described):
 
     model: Path = Field(description="Hugging Face folder with the starting weights; its tokenizer goes to the output.")
     data: Path = Field(
-        description="Folder of `save_stream` (pretrain), `save_examples` (sft, reward, dpo) or `save_prompts` (ppo)."
+        description="Folder of `save_stream` (pretrain), `save_examples` (sft, reward, dpo), `save_prompts` (ppo) or "
+        "`save_trajectories` (outcome, token_reward)."
     )
     objective: ObjectiveSettings = Field(Pretrain(), description="What is trained for, with its options.")
     plan: Annotated[TrainingPlan, _known_fields(TrainingPlan, "a plan")] = Field(
         description="The fields of `models.training.plan.TrainingPlan`."
+    )
+    until: int | None = Field(
+        None, ge=1, description="Step of the plan after which to end; a run of the same state goes on. None: the last."
+    )
+    data_digest: str | None = Field(
+        None, description="What the parts of a run that is taken in parts share; None: the digest of the data folder."
     )
     epochs: int = Field(1, ge=1, description="Passes over examples; a stream has its passes in its own order.")
     output: Path = Field(description="Hugging Face folder written at the end, with report.json in it.")
@@ -181,7 +205,7 @@ def read_description(path: Path) -> RunDescription:
 
 def _placed(objective: "ObjectiveSettings", base: Path) -> "ObjectiveSettings":
     """The objective with its folders below `base`."""
-    if isinstance(objective, Dpo) and objective.reference:
+    if isinstance(objective, Dpo | Outcome) and objective.reference:
         return objective.model_copy(update={"reference": base / objective.reference})
     if isinstance(objective, Ppo):
         mixed_in = objective.pretrain

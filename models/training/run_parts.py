@@ -9,19 +9,38 @@ from torch import nn
 
 from models.architecture.decoder import Decoder
 from models.architecture.folder import TOKENIZER_FILES, read_settings, special_ids
-from models.architecture.heads import RewardModel, ValueModel
+from models.architecture.heads import RewardModel, TokenRewardModel, ValueModel, token_reward_from_decoder
 from models.architecture.huggingface import load_folder, save_folder
 from models.architecture.reward_folder import load_reward_folder, read_reward_token_id, save_reward_folder
+from models.architecture.token_reward_folder import (
+    TOKEN_REWARD_TYPE,
+    load_token_reward_folder,
+    save_token_reward_folder,
+)
 from models.training.backend import Backend, TorchBackend
 from models.training.data_folder import DATA_FILE, load_examples, load_stream
 from models.training.deepspeed_backend import with_deepspeed
 from models.training.dpo import dpo_objective
 from models.training.examples import PackedExamples
 from models.training.objectives import PRETRAIN, SFT, Objective, Source
+from models.training.outcome_objective import outcome_objective
 from models.training.plan import TrainingPlan
 from models.training.ppo_objective import PPOModels
 from models.training.reward import reward_objective
-from models.training.run_description import DeepSpeed, Dpo, Ppo, Pretrain, Reward, RunDescription, RunRefused, Sft
+from models.training.run_description import (
+    DeepSpeed,
+    Dpo,
+    Outcome,
+    Ppo,
+    Pretrain,
+    Reward,
+    RunDescription,
+    RunRefused,
+    Sft,
+    TokenReward,
+)
+from models.training.token_reward import token_reward_objective
+from models.training.trajectory_folder import load_trajectories
 
 REWARD_TYPE = "LlamaForSequenceClassification"
 REPORT_FILE = "report.json"
@@ -33,11 +52,17 @@ def load_model(description: RunDescription) -> nn.Module:
     folder = description.model
     if not (folder / "config.json").exists():
         raise RunRefused(f"{folder} holds no config.json: model must be a Hugging Face folder; name another")
-    scores = REWARD_TYPE in (read_settings(folder).get("architectures") or ())  # type: ignore[operator]
+    kinds = read_settings(folder).get("architectures") or ()
+    scores = REWARD_TYPE in kinds  # type: ignore[operator]
+    scores_tokens = TOKEN_REWARD_TYPE in kinds  # type: ignore[operator]
     if isinstance(description.objective, Reward):
         model = load_reward_folder(folder) if scores else RewardModel(load_folder(folder), seed=description.plan.seed)
         return model.float()
-    if scores:
+    if isinstance(description.objective, TokenReward) and not scores:
+        if scores_tokens:
+            return load_token_reward_folder(folder).float()
+        return token_reward_from_decoder(load_folder(folder).float())
+    if scores or scores_tokens:
         raise RunRefused(
             f"{folder} is a reward model, {description.objective.name} trains a decoder; name a decoder's folder"
         )
@@ -51,6 +76,10 @@ def load_source(description: RunDescription) -> Source:
         if description.epochs != 1:
             raise RunRefused("epochs is for examples: a stream has its passes in its draw order; leave it out")
         return load_stream(description.data).packed(plan.sequence_length, plan.batch_rows)
+    if isinstance(objective, Outcome | TokenReward):
+        if description.epochs != 1:
+            raise RunRefused("epochs is for examples: trajectories have the steps that they were sampled for")
+        return load_trajectories(description.data)
     examples = load_examples(description.data)
     sides = 1 if isinstance(objective, Sft) else 2
     if examples.documents_per_example != sides:
@@ -69,6 +98,12 @@ def make_objective(description: RunDescription, model: nn.Module) -> Objective:
         reference = load_folder(settings.reference).float() if settings.reference else model
         assert isinstance(reference, Decoder), settings
         return dpo_objective(reference, settings.beta)
+    if isinstance(settings, Outcome):
+        reference = load_folder(settings.reference).float() if settings.reference else model
+        assert isinstance(reference, Decoder), settings
+        return outcome_objective(reference, settings.loss)
+    if isinstance(settings, TokenReward):
+        return token_reward_objective()
     return PRETRAIN if isinstance(settings, Pretrain) else SFT
 
 
@@ -78,7 +113,9 @@ def make_backend(description: RunDescription) -> Callable[[nn.Module, TrainingPl
 
 
 def run_digest(description: RunDescription) -> str:
-    """SHA-256 over all the data that the run reads."""
+    """What names all the data that the run reads: a SHA-256 over it, or what the description gives."""
+    if description.data_digest:
+        return description.data_digest
     settings, own = description.objective, data_digest(description.data)
     if isinstance(settings, Ppo) and settings.pretrain:
         return hashlib.sha256(f"{own} {data_digest(settings.pretrain.data)}".encode()).hexdigest()
@@ -114,6 +151,8 @@ def save_output(description: RunDescription, model: nn.Module, report: str) -> N
         save_reward_folder(
             model, unfinished, tokenizer, reward_token_id=settings.reward_token_id, pad_id=settings.pad_id
         )
+    elif isinstance(model, TokenRewardModel):
+        save_token_reward_folder(model, unfinished, tokenizer)
     elif isinstance(model, PPOModels):
         save_folder(model.actor, unfinished, tokenizer)
         _save_critic(description, model.critic, unfinished / CRITIC_FOLDER)

@@ -206,9 +206,7 @@ def test_missing_steps_are_a_failure(
 ) -> None:
     """A loop that ends early without an error is caught by the counts."""
     take = loop._take_steps
-    monkeypatch.setattr(
-        loop, "_take_steps", lambda run, *rest: take(replace(run, plan=replace(run.plan, steps=15)), *rest)
-    )
+    monkeypatch.setattr(loop, "_take_steps", lambda run, *rest: take(replace(run, last_step=15), *rest))
     with pytest.raises(TrainingFailed, match=r"15 steps were done of 20 planned; 1920 tokens were seen of 2560"):
         train(Decoder(config), stream_of(corpus), PLAN, tmp_path, "data")
 
