@@ -25,8 +25,6 @@ PROBLEMS = pl.Schema(
 TRAINING = ("sft", "rl", "search")
 EVALUATION = ("valid", "test")
 SPLITS = (*TRAINING, *EVALUATION)
-# What ends a solution: its last line is this and the answer (GSM8K, arXiv 2110.14168).
-ANSWER_MARK = "####"
 
 
 def split_of(question: str, weights: Mapping[str, float], seed: int = 0) -> str:

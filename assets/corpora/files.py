@@ -91,7 +91,7 @@ def _rows(source: FileSource) -> Iterator[tuple[_Origin, Row | Reject]]:
             for row in _file_rows(file, layout, source):
                 yield origin, row
         except (OSError, pa.ArrowException) as error:
-            raise _unreadable(file.display, error) from error
+            raise unreadable(file.display, error) from error
 
 
 def _file_rows(file: InputFile, layout: Format | None, source: FileSource) -> Iterator[Row | Reject]:
@@ -127,25 +127,30 @@ def _saved_rows(listing: Listing, source: FileSource) -> Iterator[tuple[_Origin,
             for row in formats.table_rows(batches, source.text_field, source.id_field):
                 yield origin, row
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(source.path, error) from error
+        raise unreadable(source.path, error) from error
 
 
 def _hub_rows(source: FileSource) -> Iterator[tuple[_Origin, Row]]:
+    name = source.path.removeprefix(HUB)
+    origin = _Origin(source.path, name.rsplit("/", 1)[-1], name, source.kind)
+    for line, row in enumerate(hub_rows(source.path, source.split, source.revision), start=1):
+        row_id = row.get(source.id_field, MISSING) if source.id_field else MISSING
+        yield origin, Row(line, row.get(source.text_field, MISSING), row_id)
+
+
+def hub_rows(path: str, split: str, revision: str | None, subset: str | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset of the hub, streaming. Raises InputError when it cannot be read."""
     import datasets
     import httpx
 
-    name = source.path.removeprefix(HUB)
-    origin = _Origin(source.path, name.rsplit("/", 1)[-1], name, source.kind)
     try:
         rows: Iterable[dict[str, Any]] = datasets.load_dataset(
-            name, split=source.split, revision=source.revision, streaming=True
+            path.removeprefix(HUB), subset, split=split, revision=revision, streaming=True
         )
-        for line, row in enumerate(rows, start=1):
-            row_id = row.get(source.id_field, MISSING) if source.id_field else MISSING
-            yield origin, Row(line, row.get(source.text_field, MISSING), row_id)
+        yield from rows
     except (OSError, ValueError, datasets.exceptions.DatasetsError, httpx.HTTPError) as error:
         raise InputError(
-            f"{source.path}: the dataset cannot be read ({error})",
+            f"{path}: the dataset cannot be read ({error})",
             "check its name, split and revision and that the hub can be reached, or give a local copy of it",
         ) from error
 
@@ -212,7 +217,8 @@ def _row_id(value: object) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _unreadable(file: str, error: Exception) -> InputError:
+def unreadable(file: str, error: Exception) -> InputError:
+    """The error for a file that breaks off while it is read."""
     return InputError(
         f"{file}: cannot be read to its end ({error})",
         "it may be cut off or damaged: copy or download it again",

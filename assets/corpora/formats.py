@@ -80,7 +80,19 @@ def decompressed(stream: BinaryIO, codec: str | None) -> BinaryIO:
 def json_lines(
     stream: BinaryIO, file: str, text_field: str, id_field: str | None, max_row_bytes: int
 ) -> Iterator[Row | Reject]:
-    """One JSON object a line; blank lines are no rows. A line above `max_row_bytes` is passed over unread."""
+    """The rows of a file with one JSON object a line."""
+    for found in json_objects(stream, file, max_row_bytes):
+        if isinstance(found, Reject):
+            yield found
+            continue
+        number, value = found
+        row_id = value.get(id_field, MISSING) if id_field else MISSING
+        yield Row(number, value.get(text_field, MISSING), row_id)
+
+
+def json_objects(stream: BinaryIO, file: str, max_row_bytes: int) -> Iterator[tuple[int, dict[str, object]] | Reject]:
+    """One JSON object a line, with its number; blank lines are none. A line above `max_row_bytes` is passed over
+    unread."""
     has_rows = False
     for number, line in enumerate(_bounded_lines(stream, max_row_bytes), start=1):
         content = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
@@ -95,7 +107,7 @@ def json_lines(
         if len(line) > max_row_bytes:
             yield Reject(file, number, "row_too_large", f"more than {max_row_bytes:,} bytes in one line")
         else:
-            yield _json_row(content, file, number, text_field, id_field)
+            yield _json_object(content, file, number)
     if not has_rows:
         raise InputError(f"{file}: is empty", "give a file with at least one row, or take it out of the input")
 
@@ -109,7 +121,7 @@ def _bounded_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
         yield line
 
 
-def _json_row(content: bytes, file: str, number: int, text_field: str, id_field: str | None) -> Row | Reject:
+def _json_object(content: bytes, file: str, number: int) -> tuple[int, dict[str, object]] | Reject:
     try:
         value = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -118,7 +130,7 @@ def _json_row(content: bytes, file: str, number: int, text_field: str, id_field:
         return Reject(file, number, "broken_json", str(error))
     if not isinstance(value, dict):
         return Reject(file, number, "not_an_object", f"a JSON {type(value).__name__}")
-    return Row(number, value.get(text_field, MISSING), value.get(id_field, MISSING) if id_field else MISSING)
+    return number, value
 
 
 def parquet(stream: BinaryIO, file: str, text_field: str, id_field: str | None) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import DatasetWriter
 from assets.core.problems import EVALUATION, TRAINING, counts, problems_frame
@@ -23,6 +24,8 @@ from assets.worlds.chain_arith.tokenizer import CHARACTERS, SPECIAL, save_tokeni
 )
 def chain_arith(out: DatasetWriter, config: ProblemsConfig) -> None:
     """Chains of modular arithmetic with their solutions, in splits for fine-tuning, RL, search and evaluation."""
+    if config.min_operations > config.max_operations:
+        raise InputError("min_operations is above max_operations", "set it to at most max_operations")
     draws = draw_problems(
         modulus=config.modulus, min_operations=config.min_operations, max_operations=config.max_operations,
         skill_share=config.skill_share, seed=config.seed,

@@ -26,5 +26,5 @@ def plot_counts(problems: Mapping[str, Mapping[str, int]], label: str) -> bytes:
         )  # fmt: skip
     axes.set_xticks(range(len(values)), values)
     axes.set(xlabel=label, ylabel="share of the split's problems")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(problems), frameon=False)
     return png(figure)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal, NamedTuple
 
-from assets.core.problems import ANSWER_MARK
+from assets.core.verifier.extract import MARKER
 
 Order = Literal["left_to_right", "precedence"]
 OPERATORS: Final = ("+", "-", "*")
@@ -85,7 +85,7 @@ def apply(operator: str, left: int, right: int, modulus: int) -> int:
 def next_line(problem: Problem, rule: Rule) -> str:
     """The solution's next line; `#### v` when nothing is left to reduce."""
     if not problem.operators:
-        return f"{ANSWER_MARK} {problem.operands[0]}"
+        return f"{MARKER} {problem.operands[0]}"
     place = next_reduction(problem, rule)
     left, right = problem.operands[place : place + 2]
     operator = problem.operators[place]

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from assets.core.problems import ANSWER_MARK
+from assets.core.verifier.extract import MARKER
 from assets.worlds.chain_arith.problems import Problem, Rule, next_line, next_reduction
 
 RESULT: Final = re.compile(r"=([0-9]{1,9})")
@@ -45,7 +45,7 @@ def check_steps(problem: Problem, response: str, rule: Rule) -> Steps:
     finished = False
     for line in response.removesuffix("\n").split("\n") if response else ():
         correct.append(chain is not None and not finished and line == next_line(chain, rule))
-        finished = finished or line.startswith(ANSWER_MARK)
+        finished = finished or line.startswith(MARKER)
         chain = None if chain is None or finished else _continued(chain, line, rule)
     return Steps(tuple(correct), correct.index(False) if False in correct else None, finished)
 
