@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
-from math import comb
 from typing import Literal, NamedTuple
 
 from assets.case2code.completion import completed
@@ -16,6 +14,7 @@ from assets.case2code.prompts import fenced_block
 from assets.case2code.schema import Cases, ExecStatus, Output, examples_source
 from assets.core.ids import content_id
 from assets.core.sandbox.program import Calls, Limits, Outcome, Program
+from models.evaluation.pass_at_k import pass_at_k
 from models.inference.engine import Completion, Engine, Failed, Message, Prompt, Request, Sampling
 from models.inference.engine import Sample as Answer
 
@@ -149,16 +148,6 @@ def judge_outputs(expected: Sequence[Output], found: Sequence[Output], tolerance
     return [_same(wanted, got, tolerance) for wanted, got in zip(expected, given, strict=True)]
 
 
-def pass_at_k(n: int, correct: int, k: int) -> float:
-    """The unbiased estimate of the chance that one of `k` samples is right, from `correct` of `n`.
-
-    1 - C(n - c, k)/C(n, k) in exact arithmetic (Chen et al. 2021, arXiv 2107.03374). Raises ValueError for k > n.
-    """
-    if not 0 <= correct <= n or not 1 <= k <= n:
-        raise ValueError(f"pass@{k} of {correct} in {n} samples: k must be 1 to n, and no more be correct than sampled")
-    return float(1 - Fraction(comb(n - correct, k), comb(n, k)))
-
-
 def mean_pass_at_k(rows: Sequence[Graded], k: int) -> float:
     """Mean over problems of pass@k; rows in EXCLUDED are no samples, a problem with fewer than `k` others is left out.
 
@@ -168,10 +157,10 @@ def mean_pass_at_k(rows: Sequence[Graded], k: int) -> float:
     for row in rows:
         if row.score is not None:
             scores.setdefault(row.item_id, []).append(row.score == 1)
-    values = [pass_at_k(len(found), sum(found), k) for found in scores.values() if len(found) >= k]
-    if not values:
+    enough = [found for found in scores.values() if len(found) >= k]
+    if not enough:
         raise ValueError(f"no problem has {k} scored samples: sample more, or lower k")
-    return sum(values) / len(values)
+    return float(pass_at_k([len(found) for found in enough], [sum(found) for found in enough], k).mean())
 
 
 def summarise(rows: Sequence[Graded]) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 
 import psutil
@@ -73,15 +74,21 @@ class MathPool:
 
     def _run(self, pairs: Sequence[Pair], batches: Sequence[range]) -> Iterator[tuple[range, list[Grade] | Exception]]:
         pool = self._started()
-        futures = [
-            (batch, pool.schedule(_grade_batch, args=([pairs[index] for index in batch],), timeout=self.seconds))
-            for batch in batches
-        ]
+        futures = [(batch, self._schedule(pool, [pairs[index] for index in batch])) for batch in batches]
         for batch, future in futures:
             try:
                 yield batch, future.result()
             except Exception as error:
                 yield batch, error
+
+    def _schedule(self, pool: ProcessPool, pairs: list[Pair]) -> Future[list[Grade]]:
+        try:
+            return pool.schedule(_grade_batch, args=(pairs,), timeout=self.seconds)
+        except RuntimeError as error:
+            # The pool takes no more tasks once it is broken.
+            refused: Future[list[Grade]] = Future()
+            refused.set_exception(BrokenProcessPool(str(error)))
+            return refused
 
     def _started(self) -> ProcessPool:
         if self._pool is None:

@@ -1,8 +1,9 @@
 r"""The rule of mathematics: Hugging Face's math-verify finds two answers equal. Slow, and hostile answers can hang or
 crash it: run it in a process that can be killed (`math_pool`).
 
-Stricter than math-verify alone: of a boxed answer the whole is compared, the written form is compared only where no
-formula could be read, and small numbers are compared by their ratio.
+Stricter than math-verify alone: of a boxed answer the whole is compared; the written form is compared only where no
+formula could be read; words are words, not products of letters; a percent sign is a unit, and nothing is ever
+multiplied by 100; small numbers are compared by their ratio.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from assets.core.verifier.outcome import Grade
 RELATIVE_TOLERANCE = 1e-5
 _MATHS = re.compile(r"\$[^$]+\$|\\\(|\\\[|\\boxed")
 _DOLLAR = re.compile(r"\\?\$")
+_PERCENT = re.compile(r"\\?%|\b(?:pct|percent)\b")
+_FONT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_AROUND_WORDS = re.compile(r"[\s$().]")
 
 
 def grade_math(gold: str, answer: Extracted) -> Grade:
@@ -25,11 +29,14 @@ def grade_math(gold: str, answer: Extracted) -> Grade:
 
     Never raises: what breaks inside the grader is `grader_error`.
     """
+    gold_word, word = _word(gold), _word(answer.text)
+    if gold_word and word:
+        return Grade("right" if gold_word == word else "wrong", answer.text)
     try:
         gold_forms = _read(gold, formula=not _MATHS.search(gold))
         if not gold_forms:
             return Grade("grader_error", answer.text, f"the gold answer cannot be read: {gold[:200]!r}")
-        forms = _read(answer.text, formula=answer.formula)
+        forms = _read(answer.text, formula=answer.formula or _is_bare_formula(answer.text))
         if not forms:
             return Grade("unparsable", answer.text, "no number or formula can be read in it")
         right = any(_equal(*pair) for pair in product(gold_forms, forms))
@@ -45,10 +52,24 @@ def warm_up() -> None:
     grade_math(r"\frac{1}{2}", Extracted("0.5", True))
 
 
+def _word(text: str) -> str | None:
+    """The letters of a text that has only such; of a single letter the case counts (x is not X), of words not."""
+    letters = _AROUND_WORDS.sub("", _FONT.sub(r"\1", text))
+    if not letters.isalpha():
+        return None
+    return letters.casefold() if len(letters) > 1 else letters
+
+
+def _is_bare_formula(prose: str) -> bool:
+    r"""Whether prose is a formula without its dollar signs: of `5x` or `\pm 5` math-verify would read the 5."""
+    return not _MATHS.search(prose) and ("\\" in prose or " " not in prose)
+
+
 def _read(text: str, *, formula: bool) -> list[Any]:
     """The formula that math-verify reads in a text, in sympy's classes; where it reads none, the text's normal form."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
+    text = _PERCENT.sub("", text)
     if formula:
         text = rf"$\boxed{{{_DOLLAR.sub('', text)}}}$"
     wanted = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())

@@ -57,8 +57,8 @@ class Verifier:
     def grade(self, answers: Sequence[Answer], kind: Kind | Sequence[Kind]) -> list[Grade]:
         """A grade for each answer, in order; `kind` is the rule of all answers, or one for each.
 
-        Raises InputError for another kind, AthanorError when the grading processes cannot be kept alive, and EngineError
-        from the judge.
+        Raises InputError for another kind, AthanorError when the grading processes keep dying, and EngineError from
+        the judge.
         """
         kinds = [kind] * len(answers) if isinstance(kind, str) else list(kind)
         if unknown := set(kinds) - set(get_args(Kind)):
