@@ -132,13 +132,15 @@ class _Growing:
 
 
 class Search:
-    """The trees of all problems. `failed` names the problems that the engine refused, with its reason."""
+    """The trees of all problems. `failed` names the problems that the engine refused, with its reason; `in_flight` and
+    `unfinished` count simulations and trees while it runs."""
 
     def __init__(self, problems: Sequence[Problem], settings: Settings, codec: Codec, grade: Grader) -> None:
         self._settings, self._codec, self._grade = settings, codec, grade
         self._trees = {problem.id: _Growing(problem) for problem in problems}
         self.in_flight = 0
         self.failed: dict[str, str] = {}
+        self.unfinished = len(problems)
 
     def replay(self, simulations: Sequence[Simulation]) -> None:
         """Takes up the simulations of a run that was killed, in the order in which they were made."""
@@ -152,6 +154,7 @@ class Search:
         answers what it has and is called again: keep more trees than it has slots.
         """
         ready = deque(tree for tree in self._trees.values() if not tree.is_finished(self._settings))
+        self.unfinished = len(ready)
         while ready:
             asked: list[_Growing] = []
             for place, answer in engine.generate(self._requests(ready, asked)):
@@ -159,9 +162,12 @@ class Search:
                 self.in_flight -= 1
                 if isinstance(answer, Failed):
                     self.failed[tree.problem.id] = f"{answer.reason}: {answer.message}"
+                    self.unfinished -= 1
                     continue
-                yield self._take(tree, answer)
-                if not tree.is_finished(self._settings):
+                made, goes_on = self._take(tree, answer), not tree.is_finished(self._settings)
+                self.unfinished -= not goes_on
+                yield made
+                if goes_on:
                     ready.append(tree)
 
     def _requests(self, ready: deque[_Growing], asked: list[_Growing]) -> Iterator[Request]:
