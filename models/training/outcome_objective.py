@@ -19,7 +19,7 @@ from models.training.checkpoint import weights_digest
 from models.training.objectives import Objective
 from models.training.plan import TrainingFailed
 from models.training.ppo import kl_sums
-from models.training.response_scores import predicting_states, response_logprobs, token_entropies, token_logprobs
+from models.training.response_scores import logprobs_and_entropies, predicting_states
 from models.training.trajectories import TrajectoryBatch
 
 # Nats between the sampler's and the trainer's logprob of a token from which it counts as another policy's.
@@ -79,7 +79,8 @@ def outcome_objective(reference: Decoder, loss: OutcomeLoss = REPO_LOSS) -> Obje
     def sums(policy: Decoder, batch: TrajectoryBatch) -> dict[str, Tensor]:
         mask, right = batch.response_mask, batch.right[:, None].expand_as(batch.response_mask)
         hidden, weight = predicting_states(policy, batch.tokens, mask), policy.output.weight
-        logprobs = token_logprobs(hidden, weight, batch.tokens[mask])
+        targets = batch.tokens[mask]
+        logprobs, entropies = logprobs_and_entropies(hidden, weight, targets)
         sampled, is_right, credit = batch.sampler_logprobs[mask], right[mask], batch.token_weights[mask]
         weighted = credit * batch.weight[:, None].expand_as(mask)[mask]
         pulled = logprobs - sampled if loss.negative_form == "log" else (logprobs - sampled).exp()
@@ -87,7 +88,7 @@ def outcome_objective(reference: Decoder, loss: OutcomeLoss = REPO_LOSS) -> Obje
         found = {
             "positive": -(torch.where(is_right, weighted, 0.0) * logprobs).sum(),
             "negative": (torch.where(is_right, 0.0, weighted) * pulled).sum(),
-            "entropy": token_entropies(hidden.detach(), weight).sum(),
+            "entropy": entropies.sum(),
             "weight_right": torch.where(is_right, credit, 0.0).sum(),
             "weight_wrong": torch.where(is_right, 0.0, credit).sum(),
             "logprob_gap": gap.sum(),
@@ -97,8 +98,10 @@ def outcome_objective(reference: Decoder, loss: OutcomeLoss = REPO_LOSS) -> Obje
         }
         if loss.kl_coefficient:
             with torch.no_grad():
-                base = response_logprobs(reference_like(weight.device, weight.dtype), batch.tokens, mask)[mask]
-            found["kl"] = kl_sums(logprobs, base, torch.ones_like(is_right))[1]
+                base = reference_like(weight.device, weight.dtype)
+                states = predicting_states(base, batch.tokens, mask)
+                base_logprobs, _ = logprobs_and_entropies(states, base.output.weight, targets)
+            found["kl"] = kl_sums(logprobs, base_logprobs, torch.ones_like(is_right))[1]
         return found
 
     coefficients = {"positive": 1.0, "negative": loss.negative_coefficient, "kl": loss.kl_coefficient}

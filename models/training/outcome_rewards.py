@@ -28,7 +28,10 @@ def grpo_advantages(rewards: Floats) -> Floats:
 
 
 def one_minus_p(right: Bools) -> Floats:
-    """Weights by the paper's theory (section 2.3): 1 of a right answer, 1 - p of a wrong one, p the share of right."""
+    """Weights by the paper's theory (section 2.3): 1 of a right answer, 1 - p of a wrong one, p the share of right.
+
+    Enumeration gives the mean gradients of right and wrong answers the factors p and 1 - p; the paper's has no p.
+    """
     return np.where(right, 1.0, 1.0 - right.mean())
 
 
@@ -65,11 +68,11 @@ def best_of_n_law(probabilities: Floats, right: Bools, n: int) -> Floats:
 
     `probabilities` are the policy's over all answers, `right` which of them are; ties are broken at random. With p the
     probability of a right answer, pi(s) is multiplied by (1 - (1 - p)^n) / p where s is right, by (1 - p)^(n - 1)
-    where it is wrong. Raises ValueError unless 0 < p < 1.
+    where it is wrong. Raises ValueError unless both kinds of answers can come.
     """
     p = float(probabilities[right].sum())
-    if not 0 < p < 1:
-        raise ValueError(f"right answers must have a probability between 0 and 1, not {p}")
+    if p == 0 or not probabilities[~right].any():
+        raise ValueError(f"right and wrong answers must both have a probability above 0, but p is {p}")
     return probabilities * np.where(right, (1 - (1 - p) ** n) / p, (1 - p) ** (n - 1))
 
 

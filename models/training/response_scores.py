@@ -12,6 +12,10 @@ from models.architecture.decoder import Decoder
 from models.architecture.heads import ValueModel
 from models.training.cross_entropy import LOGIT_ROWS
 
+# Logits up to which all of a batch are held at once (64 MiB in float32): a tenth of the time of chunks that forget
+# them, for a vocabulary of 32 on a CPU.
+WRITTEN_OUT = 2**24
+
 
 def response_logprobs(decoder: Decoder, tokens: Tensor, mask: Tensor) -> Tensor:
     """Log-probabilities, in nats, of the response tokens given all before them: float32 [B, T], 0 elsewhere."""
@@ -38,12 +42,21 @@ def token_logprobs(hidden: Tensor, output_weight: Tensor, targets: Tensor) -> Te
     return -F.cross_entropy(F.linear(hidden, output_weight).float(), targets, reduction="none")
 
 
+def logprobs_and_entropies(hidden: Tensor, output_weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """`token_logprobs` and `token_entropies`, from logits that are computed once where they are few."""
+    if len(hidden) * len(output_weight) > WRITTEN_OUT:
+        return token_logprobs(hidden, output_weight, targets), token_entropies(hidden.detach(), output_weight)
+    logprobs = F.linear(hidden, output_weight).float().log_softmax(-1)
+    return -F.nll_loss(logprobs, targets, reduction="none"), _entropies(logprobs.detach())
+
+
 @torch.no_grad()
 def token_entropies(hidden: Tensor, output_weight: Tensor) -> Tensor:
     """Entropy, in nats, of the next-token distribution after `hidden` [N, dim]: float32 [N], without gradient."""
-    entropies = []
-    for part in hidden.split(LOGIT_ROWS):
-        logprobs = F.linear(part, output_weight).float().log_softmax(-1)
-        # A token that cannot come adds nothing: 0 * -inf would be nan.
-        entropies.append(-torch.where(logprobs > float("-inf"), logprobs.exp() * logprobs, 0.0).sum(-1))
-    return torch.cat(entropies)
+    parts = hidden.split(LOGIT_ROWS)
+    return torch.cat([_entropies(F.linear(part, output_weight).float().log_softmax(-1)) for part in parts])
+
+
+def _entropies(logprobs: Tensor) -> Tensor:
+    # A token that cannot come adds nothing: 0 * -inf would be nan.
+    return -torch.where(logprobs > float("-inf"), logprobs.exp() * logprobs, 0.0).sum(-1)
