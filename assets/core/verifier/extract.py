@@ -44,7 +44,7 @@ def extract_answer(response: str, *, last_number: bool) -> Extracted | None:
     if prose is None:
         prose = after_marker(text)
     if prose is None and last_number:
-        prose = text.rstrip().rpartition("\n")[2]
+        prose = text.strip().rpartition("\n")[2].strip()
     return Extracted(prose[-MAX_CHARACTERS:], False) if prose else None
 
 

@@ -29,6 +29,8 @@ def grade_math(gold: str, answer: Extracted) -> Grade:
 
     Never raises: what breaks inside the grader is `grader_error`.
     """
+    if answer.text == gold.strip():
+        return Grade("right", answer.text)
     gold_word, word = _word(gold), _word(answer.text)
     if gold_word and word:
         return Grade("right" if gold_word == word else "wrong", answer.text)
