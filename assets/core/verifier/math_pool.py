@@ -15,7 +15,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from assets.core.errors import AthanorError
 from assets.core.verifier.extract import Extracted
-from assets.core.verifier.math_rule import grade_math, warm_up
+from assets.core.verifier.math_rule import forget, grade_math, warm_up
 from assets.core.verifier.outcome import Grade
 
 Pair = tuple[str, Extracted]
@@ -122,4 +122,6 @@ def _start_worker() -> None:
 
 
 def _grade_batch(pairs: Sequence[Pair]) -> list[Grade]:
-    return [grade_math(gold, answer) for gold, answer in pairs]
+    grades = [grade_math(gold, answer) for gold, answer in pairs]
+    forget()
+    return grades
