@@ -11,7 +11,14 @@ import assets.case2code.learning
 import assets.clusterclip.assets
 import assets.clusterclip.evaluation
 import assets.corpora.assets
+import assets.corpora.problem_assets
 import assets.internlm2.assets
+import assets.oreal.assets
+import assets.oreal.champions
+import assets.oreal.evaluation
+import assets.oreal.policies
+import assets.oreal.reward_model
+import assets.worlds.chain_arith.assets
 from orchestration.automation import SCHEDULES, SENSORS
 from orchestration.dbt import dbt_assets, prepare_manifest
 from orchestration.jobs import JOBS
@@ -26,6 +33,13 @@ MODULES = (
     assets.case2code.learning,
     assets.case2code.checkpoints,
     assets.case2code.grading,
+    assets.corpora.problem_assets,
+    assets.worlds.chain_arith.assets,
+    assets.oreal.assets,
+    assets.oreal.reward_model,
+    assets.oreal.policies,
+    assets.oreal.evaluation,
+    assets.oreal.champions,
 )
 
 

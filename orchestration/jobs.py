@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 from assets.clusterclip.assets import SEEDS
 from assets.clusterclip.config import QUICK_PLANS
+from assets.oreal.arms import ARMS as OREAL_ARMS
+from assets.oreal.arms import QUICK_ARMS
 
 SHARED = dg.AssetSelection.groups("corpora", "internlm2", "staging", "marts") | dg.AssetSelection.assets(
     "clusterclip/embeddings",
@@ -14,6 +18,8 @@ SHARED = dg.AssetSelection.groups("corpora", "internlm2", "staging", "marts") | 
     "clusterclip/champion",
     "claims/clusterclip",
 )
+OREAL_START = [f"oreal/{stage}" for stage in ("sft_policy", "initial_rollouts", "prompts", "token_reward_model")]
+OREAL_CHAMPIONS = dg.AssetSelection.assets("oreal/sft_champion", "oreal/champion")
 CASE2CODE_DATA = [f"case2code/{stage}" for stage in ("modules", "functions", "inputs", "cases", "prompts")]
 
 
@@ -22,11 +28,19 @@ def _arms(plans: tuple[str, ...]) -> dg.AssetSelection:
     return dg.AssetSelection.assets(*keys)
 
 
+def _oreal(arms: Iterable[str]) -> dg.AssetSelection:
+    """The world, the start, the arms, and what all of them answer."""
+    policies = [f"oreal/policy/{arm}" for arm in arms]
+    scores = [f"oreal/scores/{arm}" for arm in ("sft", *arms)]
+    return dg.AssetSelection.groups("worlds") | dg.AssetSelection.assets(*OREAL_START, *policies, *scores)
+
+
 quickstart = dg.define_asset_job(
     "quickstart",
-    selection=SHARED | _arms(QUICK_PLANS),
+    selection=SHARED | _arms(QUICK_PLANS) | _oreal(QUICK_ARMS) | OREAL_CHAMPIONS,
     partitions_def=SEEDS,
-    description="From a corpus to a registered, evaluated checkpoint: one seed of the four main plans.",
+    description="From a corpus to registered, evaluated checkpoints: one seed of the four main plans, and a policy that "
+    "learns from outcomes.",
     tags={"athanor/main": "true"},
 )
 clusterclip_arms = dg.define_asset_job(
@@ -47,13 +61,25 @@ case2code_arms = dg.define_asset_job(
     partitions_def=SEEDS,
     description="Every arm of Case2Code for one seed, graded by execution.",
 )
+oreal = dg.define_asset_job(
+    "oreal",
+    selection=dg.AssetSelection.assets("corpora/questions", "corpora/problems") | _oreal(QUICK_ARMS) | OREAL_CHAMPIONS,
+    partitions_def=SEEDS,
+    description="From a world of problems to a promoted policy: fine-tuning, then reinforcement learning from outcomes.",
+)
+oreal_arms = dg.define_asset_job(
+    "oreal_arms",
+    selection=dg.AssetSelection.assets("corpora/questions", "corpora/problems") | _oreal(tuple(OREAL_ARMS)),
+    partitions_def=SEEDS,
+    description="Every arm of OREAL for one seed: the ladder and the baselines.",
+)
 claims = dg.define_asset_job(
     "claims",
     selection=dg.AssetSelection.groups("claims", "staging", "marts"),
     description="Claims and marts from the scores that there are.",
 )
 # For each system: the job that makes its arms for one seed.
-ARMS = {"clusterclip": clusterclip_arms, "case2code": case2code_arms}
+ARMS = {"clusterclip": clusterclip_arms, "case2code": case2code_arms, "oreal": oreal_arms}
 # And the one that measures its claims alone, whatever was made of the others.
 CLAIMS = {
     system: dg.define_asset_job(
@@ -63,4 +89,4 @@ CLAIMS = {
     )
     for system in ARMS
 }
-JOBS = [quickstart, case2code, claims, *ARMS.values(), *CLAIMS.values()]
+JOBS = [quickstart, case2code, oreal, claims, *ARMS.values(), *CLAIMS.values()]

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from assets.core.errors import InputError
 from assets.core.generation.roles import Roles
 from assets.core.home import Home
+from assets.core.policy_engine import PolicyEngineResource
 from assets.core.resources import LakeResource
 from assets.core.sandbox.resource import SandboxResource
 from assets.core.tracking import Tracking
@@ -91,7 +92,24 @@ def resources(profile: str | None = None) -> dict[str, Any]:
         "trainer": trainer,
         "roles": roles,
         "sandbox": SandboxResource(),
+        "policy_engine": policy_engine(name),
     }
+
+
+def policy_engine(profile: str) -> PolicyEngineResource:
+    """What samples from a policy in training: the torch engine on the laptop, else vLLM, unless
+    `ATHANOR_POLICY_ENGINE` says otherwise; `ATHANOR_VLLM_PYTHON` is the Python that has vLLM."""
+    laptop = profile == "laptop"
+    engine: Any = os.environ.get("ATHANOR_POLICY_ENGINE") or ("torch" if laptop else "vllm")
+    dtype: Any = os.environ.get("ATHANOR_DTYPE") or ("float32" if laptop else "bfloat16")
+    return PolicyEngineResource(
+        engine=engine,
+        device="cpu" if laptop else "cuda",
+        dtype=dtype,
+        python=os.environ.get("ATHANOR_VLLM_PYTHON") or "python",
+        tensor_parallel=_number("ATHANOR_TENSOR_PARALLEL", 1),
+        data_parallel=_number("ATHANOR_DATA_PARALLEL", 1),
+    )
 
 
 def _divided() -> dict[str, Any]:

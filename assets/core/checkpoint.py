@@ -11,7 +11,7 @@ import numpy as np
 
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import bar
-from assets.core.tracking import Tracking
+from assets.core.tracking import Tracking, TrainingRun
 from assets.core.trainer import TrainerResource
 from assets.core.training import train_model
 
@@ -59,8 +59,6 @@ def train_checkpoint(
     MLflow gives the model's metrics for; `tags` tell the arm and the seed.
     """
     from models.architecture.config import count_parameters
-    from models.architecture.huggingface import save_folder
-    from models.training.checkpoint import weights_digest
 
     parameters = count_parameters(decoder.config)
     with (
@@ -75,16 +73,7 @@ def train_checkpoint(
     ):
 
         def on_step(record: StepRecord) -> None:
-            run.log_step(
-                record.step,
-                {
-                    "loss": record.loss,
-                    "learning_rate": record.learning_rate,
-                    "grad_norm": record.grad_norm,
-                    "tokens_per_second": record.tokens_per_second,
-                    "peak_memory_mib": record.peak_memory_bytes / 2**20,
-                },
-            )
+            run.log_step(record.step, step_metrics(record))
             advance(f"loss {record.loss:.3f}, {record.tokens_per_second:,.0f} tokens/s")
 
         report = train_model(
@@ -94,27 +83,67 @@ def train_checkpoint(
         )  # fmt: skip
         for step, loss in enumerate(report.losses):  # what a killed process had not sent; the rest is skipped
             run.log_step(step, {"loss": loss})
-        save_folder(decoder, out.folder, tokenizer.folder)
-        sample = generates_in_transformers(out.folder)
-        weights = weights_digest(decoder)
         final_loss = float(np.mean(report.losses[-LAST_STEPS:]))
-        model_id = run.log_model(
-            out.folder,
-            name="-".join(name.split("/")[:-1]),
-            params=tags,
-            metrics={"final_loss": final_loss},
+        weights = publish_weights(
+            out, run, decoder, tokenizer.folder, name=name, tags=tags, metrics={"final_loss": final_loss},
             dataset=inputs[0][1],
-        )
-        run_id = run.run_id
+        )  # fmt: skip
     out.check("training_complete", report.steps == plan.steps and report.weights_changed, steps=report.steps)
+    describe_training(out, report, final_loss)
+    return Trained(report, final_loss, parameters, weights)
+
+
+def step_metrics(record: StepRecord) -> dict[str, float]:
+    """What MLflow draws of a training step."""
+    return {
+        "loss": record.loss,
+        "learning_rate": record.learning_rate,
+        "grad_norm": record.grad_norm,
+        "tokens_per_second": record.tokens_per_second,
+        "peak_memory_mib": record.peak_memory_bytes / 2**20,
+    }
+
+
+def publish_weights(
+    out: DatasetWriter,
+    run: TrainingRun,
+    decoder: Decoder,
+    tokenizer_folder: Path,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    metrics: Mapping[str, float],
+    dataset: Dataset,
+) -> str:
+    """Write `decoder` into the folder of `out`, try it in `transformers`, log it in MLflow; answers its digest.
+
+    `name` is `system/arm/seed`; MLflow gives the model's metrics for `dataset`.
+    """
+    from models.architecture.config import count_parameters
+    from models.architecture.huggingface import save_folder
+    from models.training.checkpoint import weights_digest
+
+    save_folder(decoder, out.folder, tokenizer_folder)
+    sample = generates_in_transformers(out.folder)
+    weights = weights_digest(decoder)
+    model_id = run.log_model(
+        out.folder, name="-".join(name.split("/")[:-1]), params=tags, metrics=metrics, dataset=dataset
+    )
     out.check("loads_in_transformers", bool(sample), generated=sample)
     out.describe(
-        weights_digest=weights, parameters=parameters, steps=report.steps, tokens=report.tokens_seen,
-        final_loss=round(final_loss, 4), training_seconds=round(report.seconds, 1),
-        resumed_from=report.resumed_from or 0, mlflow_run=run_id, mlflow_model=model_id,
+        weights_digest=weights, parameters=count_parameters(decoder.config), mlflow_run=run.run_id,
+        mlflow_model=model_id,
+    )  # fmt: skip
+    return weights
+
+
+def describe_training(out: DatasetWriter, report: TrainingReport, final_loss: float) -> None:
+    """What the pages show of a training."""
+    out.describe(
+        steps=report.steps, tokens=report.tokens_seen, final_loss=round(final_loss, 4),
+        training_seconds=round(report.seconds, 1), resumed_from=report.resumed_from or 0,
         losses=[round(loss, 4) for loss in report.losses],
     )  # fmt: skip
-    return Trained(report, final_loss, parameters, weights)
 
 
 def generates_in_transformers(folder: Path) -> str:

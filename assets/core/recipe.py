@@ -4,8 +4,8 @@
     def clean_documents(out: DatasetWriter, config: CleanConfig, documents: Dataset) -> None:
         '''Documents worth training on.'''
 
-The function's parameters are `out`, and by name: `config` (a `dg.Config`), its inputs, `partition`, its resources, and
-a `Responder` for each of its roles.
+The function's parameters are `out`, and by name: `config` (a `dg.Config`), its inputs, `partition`, its resources, a
+`Responder` for each of its roles, and `key`, for one function that makes several assets.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from assets.core.lake import Dataset, DatasetWriter, Lake
 from assets.core.lake.manifest import Kind
 from assets.core.present import describe_dataset
 from assets.core.progress import LOGGER
+from assets.core.published import Published
 from assets.core.sources import code_closure
 from models.inference.engine import EngineError
 
@@ -60,6 +61,7 @@ class Recipe:
     resources: Sequence[str]
     checks: Sequence[str]
     roles: Sequence[str] = ()
+    publishes: str | None = None
 
     def load_inputs(self, lake: Lake, partition: str) -> dict[str, Dataset | dict[str, Dataset]]:
         loaded: dict[str, Dataset | dict[str, Dataset]] = {}
@@ -138,7 +140,9 @@ class Recipe:
 
             def fill(out: DatasetWriter) -> None:
                 with roles.open(bindings, Caller(self.key, partition, mark, run=run)) as responders:
-                    available = {"config": config, "partition": partition, **inputs, **resources, **responders}
+                    available = {
+                        "key": self.key, "config": config, "partition": partition, **inputs, **resources, **responders
+                    }  # fmt: skip
                     self.function(out=out, **{name: available[name] for name in available if name in wanted})
                     out.roles = {name: responder.report() for name, responder in responders.items()}
                 if {check.name for check in out.checks} != set(self.checks):
@@ -167,6 +171,7 @@ def recipe(
     resources: Sequence[str] = (),
     checks: Sequence[str] = (),
     roles: Sequence[str] = (),
+    publishes: str | None = None,
     kinds: set[str] | None = None,
     tags: Mapping[str, str] | None = None,
     pool: str | None = None,
@@ -178,7 +183,8 @@ def recipe(
     whose rows are not made one from one (a plan of draws, a checkpoint). `resources` are names of Dagster resources
     that the function takes; one with an `identity()` counts in the fingerprint. `checks` are names of blocking checks,
     whose outcome the function gives by `out.check`. `roles` (of `generation.roles_file.ROLES`) are played by whom the
-    resource `roles` says.
+    resource `roles` says. `publishes` is the key of an asset with dynamic partitions of that name, which the function
+    publishes on its way by `published` (see `assets.core.published`).
     """
     unknown = set(roles) - ROLES.keys()
     if unknown:
@@ -196,6 +202,7 @@ def recipe(
             tuple(resources),
             tuple(checks),
             tuple(roles),
+            publishes,
         )
         hints = typing.get_type_hints(function)
         config_type = hints.get("config")
@@ -258,6 +265,8 @@ def _run(
 ) -> dg.MaterializeResult[Any]:
     started = time.monotonic()
     name = f"{made.key}@{partition}" if partition else made.key
+    if made.publishes:
+        resources = {**resources, "published": Published(made.publishes, lake, context)}
     try:
         roles = context.resources.roles if made.roles else Roles()
         dataset, reused = made.produce(lake, config, partition, resources, context.log.info, roles, context.run_id)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from assets.core.errors import AthanorError, InputError
 from assets.core.tracking import DIGEST, FINGERPRINT, FOLDER, Tracking
@@ -19,14 +19,29 @@ if TYPE_CHECKING:
 
 ALIAS = "champion"
 MODEL_ID = "athanor.model_id"
-SCORE = "athanor.heldout_bits_per_byte"
+SCORE = "athanor.heldout_"
 DECISION = "athanor.decision"
 MODEL_VERSIONS = "mlflow.modelVersions"  # by this tag MLflow's model page shows the versions
 
 
 @dataclass(frozen=True)
+class Yardstick:
+    """What candidates are compared by, and on which data."""
+
+    name: str
+    better: Literal["lower", "higher"]
+    data: str
+
+    def prefers(self, score: float, other: float) -> bool:
+        return score < other if self.better == "lower" else score > other
+
+
+BITS_PER_BYTE = Yardstick("bits per byte", "lower", "held-out documents")
+
+
+@dataclass(frozen=True)
 class Promotion:
-    """What was decided on a candidate. Scores are held-out bits per byte; `champion_score` is that of the champion
+    """What was decided on a candidate. Scores are those of the yardstick; `champion_score` is that of the champion
     before the decision, None when there was none or it was not needed."""
 
     version: str
@@ -44,12 +59,13 @@ def register_champion(
     candidate_score: float,
     passes_checks: bool,
     score_of: Callable[[Path], float],
+    yardstick: Yardstick = BITS_PER_BYTE,
 ) -> Promotion:
     """Register a LoggedModel as a version of `name`; make it the champion when it passes its checks and is better.
 
-    The same content is registered once. `candidate_score` is the candidate's held-out bits per byte, lower is better.
-    `score_of(folder)` measures a Hugging Face folder on the same held-out documents, now: the champion's old score may
-    be of other documents. It is called only for a champion of other content. The alias moves in one step.
+    The same content is registered once. `candidate_score` is the candidate's by the yardstick.
+    `score_of(folder)` measures a Hugging Face folder on the same held-out data, now: the champion's old score may be of
+    other data. It is called only for a champion of other content. The alias moves in one step.
     """
     _require_finite(candidate_score, f"the candidate {model_id}")
     client = tracking.client()
@@ -67,12 +83,14 @@ def register_champion(
         else:
             champion_score = score_of(_folder(tracking, client, champion))
             _require_finite(champion_score, f"the champion, version {champion.version}")
-            moved = candidate_score < champion_score
+            moved = yardstick.prefers(candidate_score, champion_score)
             reason = (
-                f"{candidate_score:.4f} bits per byte {'beat' if moved else 'do not beat'} the {champion_score:.4f} "
-                f"of version {champion.version} on the same held-out documents"
+                f"{candidate_score:.4f} {yardstick.name} {'beat' if moved else 'do not beat'} the {champion_score:.4f} "
+                f"of version {champion.version} on the same {yardstick.data}"
             )
-        client.set_model_version_tag(name, version.version, SCORE, repr(candidate_score))
+        client.set_model_version_tag(
+            name, version.version, f"{SCORE}{yardstick.name.replace(' ', '_')}", repr(candidate_score)
+        )
         client.set_model_version_tag(name, version.version, DECISION, reason)
         if moved:
             client.set_registered_model_alias(name, ALIAS, version.version)

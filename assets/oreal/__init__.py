@@ -1,0 +1,1 @@
+"""OREAL (arXiv 2502.06781): reinforcement learning from outcomes."""
