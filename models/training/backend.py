@@ -19,10 +19,14 @@ from models.training.plan import TrainingPlan
 
 
 class Backend(Protocol):
-    """One process's part of a training run."""
+    """One process's part of a training run.
+
+    `loads_after_trial`: a state can be loaded only after `accumulate` and `discard_gradients`.
+    """
 
     rank: int
     world_size: int
+    loads_after_trial: bool
 
     @property
     def model(self) -> nn.Module:
@@ -108,6 +112,8 @@ class TorchBackend:
     With a smaller dtype the objective computes with a copy of the model in it, while weights, gradients and moments
     stay in float32.
     """
+
+    loads_after_trial = False
 
     def __init__(self, model: nn.Module, plan: TrainingPlan) -> None:
         distributed = dist.is_available() and dist.is_initialized()

@@ -85,6 +85,9 @@ class _Forward(nn.Module):
 class DeepSpeedBackend:
     """One process of a DeepSpeed run; torch.distributed must be started (torchrun's variables are enough)."""
 
+    # Every stage makes its moments in the first step.
+    loads_after_trial = True
+
     def __init__(self, model: nn.Module, plan: TrainingPlan, settings: DeepSpeedSettings) -> None:
         import deepspeed
 

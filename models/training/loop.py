@@ -87,7 +87,8 @@ def train(
                 "fewer, or start anew in another state folder"
             )
         # Of the calls of a run that is taken in parts, the first has tried it.
-        if saved is None or (until is None and saved.state.step < last_step):
+        tried = saved is not None and (until is not None or saved.state.step == last_step)
+        if not tried or run.backend.loads_after_trial:
             preflight(run.backend, source, objective, plan, device)
         if saved:
             run.backend.load(saved.weights(), saved.moments())
