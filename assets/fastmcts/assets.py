@@ -10,16 +10,17 @@ import polars as pl
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
+from assets.core.policy_engine import PolicyEngineResource
 from assets.core.problems import PROBLEMS
 from assets.core.recipe import Input, recipe
-from assets.core.resources import ComputeResource
 from assets.core.verifier import Answer, Verifier
 from assets.fastmcts import plots
 from assets.fastmcts.baselines import rejection, vanilla, without_dynamic, without_stay
 from assets.fastmcts.codec import ChatCodec
 from assets.fastmcts.config import SEEDS, AblationConfig, ScreenConfig, SearchConfig
+from assets.fastmcts.measure import right_paths
 from assets.fastmcts.rows import NODES, nodes_add_up, nodes_frame, simulations_frame, trees_of
-from assets.fastmcts.run import Generator, run_search
+from assets.fastmcts.run import ENGINE_SLOTS, run_search, verifier_libraries
 from assets.fastmcts.search import Problem, Settings, Shot
 from assets.fastmcts.tree import Rule
 
@@ -45,9 +46,10 @@ ABLATIONS: dict[str, Change] = {
     "without_both": without_both,
 }
 SEARCHED: dict[str, Any] = {
+    "external": verifier_libraries,
     "inputs": {"screened": Input("fastmcts/problems"), "problems": PROBLEMS_OF_USER, "policy": POLICY},
     "partitions": SEEDS,
-    "resources": ("trainer",),
+    "resources": ("policy_engine",),
     "kinds": {"pytorch"},
     "tags": {"stage": "search", "cost": "high"},
     "pool": "training",
@@ -58,8 +60,9 @@ SEARCHED: dict[str, Any] = {
     "fastmcts/problems",
     inputs={"problems": PROBLEMS_OF_USER, "policy": POLICY},
     partitions=SEEDS,
+    external=verifier_libraries,
     checks=("verifier_unit_set", "search_split_only"),
-    resources=("trainer",),
+    resources=("policy_engine",),
     kinds={"pytorch"},
     tags={"stage": "screen"},
 )
@@ -69,7 +72,7 @@ def screened_problems(
     problems: Dataset,
     policy: Dataset,
     partition: str,
-    trainer: ComputeResource,
+    policy_engine: PolicyEngineResource,
 ) -> None:
     """Problems of the search split that the policy does not always solve, each with its token budget."""
     rows = problems.read().filter(pl.col("split") == "search").sort("id")
@@ -81,10 +84,9 @@ def screened_problems(
     settings = Settings(
         rejection(Rule()), config.max_tokens, config.temperature, config.top_p, config.n_samples, -1 - int(partition)
     )
-    generator = Generator.open(policy.folder, trainer, config.slots)
-    searched = run_search(
-        generator, problems_of(rows), settings, marker="\n", work=out.work, label=f"fastmcts/problems@{partition}"
-    )
+    codec, label = ChatCodec(policy.folder, "\n"), f"fastmcts/problems@{partition}"
+    with policy_engine.open(policy.folder, out.work / "logs") as engine:
+        searched = run_search(engine, codec, problems_of(rows), settings, work=out.work, label=label)
     for problem, reason in searched.failed.items():
         out.dead_letter(file=problem, line=None, reason="refused", detail=reason)
     simulations = simulations_frame(
@@ -168,34 +170,29 @@ def sample(
     problems: Dataset,
     policy: Dataset,
     partition: str,
-    trainer: ComputeResource,
+    policy_engine: PolicyEngineResource,
     samplers: Mapping[str, Change],
 ) -> None:
     """The simulations of each sampler, a part each where there are several."""
-    rows, generator = screened.read(), Generator.open(policy.folder, trainer, config.slots)
-    record = str(policy.read("id")["id"][0])
-    out.describe(budget_tokens=int(rows["budget"].sum()), problems=rows.height)
-    if rows.height < 2 * config.slots:
-        out.describe(few_problems=f"{rows.height} trees leave some of {config.slots} slots idle")
-    for name, change in samplers.items():
-        rule = change(config.rule)
-        settings = search_settings(config, rule, int(partition), problems.read())
-        searched = run_search(
-            generator, problems_of(rows), settings, marker=config.step_marker, work=out.work / name,
-            label=f"fastmcts {name}@{partition}",
-        )  # fmt: skip
-        frame = simulations_frame(searched.simulations, sampler=name, seed=int(partition), policy=record, rule=rule)
-        for problem, reason in searched.failed.items():
-            out.dead_letter(file=problem, line=None, reason="refused", detail=f"{name}: {reason}")
-        out.ledger.rows_in += frame.height + len(searched.failed)
-        out.write(frame, part=name if len(samplers) > 1 else "")
-        right = frame.filter(pl.col("verdict") & pl.col("kept"))
-        out.describe(**{
-            name: searched.cost() | {
-                "right_paths": right.height,
-                "solved": round(right["problem_id"].n_unique() / max(1, rows.height), 4),
-            }
-        })  # fmt: skip
+    rows, record = screened.read().sort("id"), str(policy.read("id")["id"][0])
+    rows = rows.head(config.n_problems) if isinstance(config, AblationConfig) else rows
+    codec = ChatCodec(policy.folder, config.step_marker)
+    out.describe(budget_tokens=int(rows["budget"].sum()), problems=rows.height, engine_slots=ENGINE_SLOTS)
+    with policy_engine.open(policy.folder, out.work / "logs") as engine:
+        for name, change in samplers.items():
+            rule = change(config.rule)
+            settings = search_settings(config, rule, int(partition), problems.read())
+            searched = run_search(
+                engine, codec, problems_of(rows), settings, work=out.work / name, label=f"fastmcts {name}@{partition}"
+            )
+            frame = simulations_frame(searched.simulations, sampler=name, seed=int(partition), policy=record, rule=rule)
+            for problem, reason in searched.failed.items():
+                out.dead_letter(file=problem, line=None, reason="refused", detail=f"{name}: {reason}")
+            out.ledger.rows_in += frame.height + len(searched.failed)
+            out.write(frame, part=name if len(samplers) > 1 else "")
+            right = right_paths(frame)
+            solved = round(right["problem_id"].n_unique() / max(1, rows.height), 4)
+            out.describe(**{name: {**searched.cost(), "right_paths": right.height, "solved": solved}})
 
 
 @recipe("fastmcts/simulations", **SEARCHED)
@@ -206,10 +203,10 @@ def simulations(
     problems: Dataset,
     policy: Dataset,
     partition: str,
-    trainer: ComputeResource,
+    policy_engine: PolicyEngineResource,
 ) -> None:
     """FastMCTS: every simulation of a search that keeps all its steps, until each problem's budget is spent."""
-    sample(out, config, screened, problems, policy, partition, trainer, {"fastmcts": same})
+    sample(out, config, screened, problems, policy, partition, policy_engine, {"fastmcts": same})
 
 
 @recipe("fastmcts/rejection", **SEARCHED)
@@ -220,10 +217,10 @@ def rejection_samples(
     problems: Dataset,
     policy: Dataset,
     partition: str,
-    trainer: ComputeResource,
+    policy_engine: PolicyEngineResource,
 ) -> None:
     """Rejection sampling on the same problems and budgets: independent answers."""
-    sample(out, config, screened, problems, policy, partition, trainer, {"rejection": rejection})
+    sample(out, config, screened, problems, policy, partition, policy_engine, {"rejection": rejection})
 
 
 @recipe("fastmcts/vanilla", **SEARCHED)
@@ -234,10 +231,10 @@ def vanilla_search(
     problems: Dataset,
     policy: Dataset,
     partition: str,
-    trainer: ComputeResource,
+    policy_engine: PolicyEngineResource,
 ) -> None:
     """MCTS that discards its rollouts, on the same problems and budgets."""
-    sample(out, config, screened, problems, policy, partition, trainer, {"vanilla": vanilla})
+    sample(out, config, screened, problems, policy, partition, policy_engine, {"vanilla": vanilla})
 
 
 @recipe("fastmcts/ablations", **SEARCHED)
@@ -248,10 +245,10 @@ def ablations(
     problems: Dataset,
     policy: Dataset,
     partition: str,
-    trainer: ComputeResource,
+    policy_engine: PolicyEngineResource,
 ) -> None:
     """FastMCTS without its components, and rejection sampling, with equally many trajectories per problem."""
-    sample(out, config, screened, problems, policy, partition, trainer, ABLATIONS)
+    sample(out, config, screened, problems, policy, partition, policy_engine, ABLATIONS)
 
 
 @recipe(

@@ -19,9 +19,6 @@ class GenerateConfig(dg.Config):
     max_tokens: int = Field(96, gt=0, description="Longest answer; the longest right one of ChainArith has fewer.")
     temperature: float = Field(1.0, gt=0, description="Of the generator (secondary account).")
     top_p: float = Field(1.0, gt=0, le=1, description="Not found; our default.")
-    slots: int = Field(
-        64, gt=0, description="Answers under way at once. Keep at least twice as many problems, or slots stand idle."
-    )
 
 
 class ScreenConfig(GenerateConfig):
@@ -70,6 +67,7 @@ class AblationConfig(SearchConfig):
     """`fastmcts/ablations`."""
 
     iterations: int = Field(25, gt=0, description="Trajectories per problem (secondary account's ablation).")
+    n_problems: int = Field(300, gt=0, description="At most so many problems, those with the smallest ids (secondary).")
 
 
 class PathsConfig(dg.Config):
@@ -119,7 +117,6 @@ class EvaluateConfig(dg.Config):
 
     n_problems: int = Field(0, ge=0, description="At most so many, those with the smallest ids; 0 takes all.")
     max_tokens: int = Field(96, gt=0, description="Longest answer.")
-    slots: int = Field(128, gt=0, description="Answers under way at once.")
 
 
 @dataclass(frozen=True)
@@ -150,9 +147,9 @@ TINY = Config(
 # independent answers as cost the same tokens, which is what the budget of 16 solutions says.
 _PAPER_LENGTH = 4096
 PAPER = Config(
-    screen=ScreenConfig(max_tokens=_PAPER_LENGTH, slots=256),
-    search=SearchConfig(max_tokens=_PAPER_LENGTH, slots=256, step_marker="Step", n_shots=2),
-    ablation=AblationConfig(max_tokens=_PAPER_LENGTH, slots=256, step_marker="Step", n_shots=2),
+    screen=ScreenConfig(max_tokens=_PAPER_LENGTH),
+    search=SearchConfig(max_tokens=_PAPER_LENGTH, step_marker="Step", n_shots=2),
+    ablation=AblationConfig(max_tokens=_PAPER_LENGTH, step_marker="Step", n_shots=2),
     paths=PathsConfig(),
     preferences=PreferencesConfig(),
     # 288 thousand rows in batches of 32, three epochs, are 27,000 updates; 152 thousand pairs in batches of 16, 28,500.

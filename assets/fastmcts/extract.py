@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -90,3 +91,12 @@ def _leaf(tree: Tree, node: int, among: set[int] | None = None) -> int:
 def swapped_by_coin(pair: Preference, name: str) -> bool:
     """The control: whether chosen and rejected change places, by a coin that the pair's name tosses."""
     return Random(f"{name}:{pair.chosen_node}:{pair.rejected_node}").random() < 0.5
+
+
+def even_share(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """How many rows each problem keeps when `total` may stay: one each, then a second each, and so on.
+
+    Within the last round problems go by name; ids are hashes, so that their order is a draw.
+    """
+    by_round = sorted((place, name) for name, count in counts.items() for place in range(count))
+    return dict(Counter(name for _, name in by_round[:total]))

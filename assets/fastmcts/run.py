@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assets.core.progress import bar
-from assets.core.resources import ComputeResource
 from assets.core.verifier import Answer, Outcome, Verifier
-from assets.fastmcts.codec import ChatCodec
+from assets.core.verifier.verifier import verifier_identity
 from assets.fastmcts.journal import Journal
-from assets.fastmcts.search import Grader, Problem, Search, Settings, Simulation
-from assets.fastmcts.steps import Marker
+from assets.fastmcts.search import Codec, Grader, Problem, Search, Settings, Simulation
 from models.inference.engine import Engine
+
+# How many answers both engines have under way by default; fewer problems than this leave some of them idle.
+ENGINE_SLOTS = 256
 
 
 @dataclass
@@ -42,25 +43,6 @@ class Occupancy:
 
 
 @dataclass(frozen=True)
-class Generator:
-    """A checkpoint that answers: its engine with so many slots, and its tokenizer."""
-
-    engine: Engine
-    folder: Path
-    slots: int
-
-    @classmethod
-    def open(cls, folder: Path, trainer: ComputeResource, slots: int) -> Generator:
-        import torch
-
-        from models.inference.torch_engine import TorchEngine
-
-        torch.set_num_threads(trainer.threads)
-        dtype = getattr(torch, trainer.dtype)
-        return cls(TorchEngine(folder, dtype=dtype, device=trainer.device, slots=slots), folder, slots)
-
-
-@dataclass(frozen=True)
 class Searched:
     """What a search made, and its cost. `failed` names the problems without a tree, with the reason."""
 
@@ -84,20 +66,25 @@ class Searched:
 
 
 def run_search(
-    generator: Generator, problems: Sequence[Problem], settings: Settings, *, marker: Marker, work: Path, label: str
+    engine: Engine, codec: Codec, problems: Sequence[Problem], settings: Settings, *, work: Path, label: str
 ) -> Searched:
     """Every tree to its budget; simulations that a killed run left in `work` are not made again. Raises EngineError."""
-    occupancy = Occupancy(generator.slots)
+    occupancy = Occupancy(ENGINE_SLOTS)
     with graded() as grade:
-        search = Search(problems, settings, ChatCodec(generator.folder, marker), grade)
+        search = Search(problems, settings, codec, grade)
         journal = Journal(work / "simulations.jsonl")
         found = journal.read()
         search.replay(found)
         with bar(None, label=label, unit=" simulations") as advance:
-            for each in journal.record(occupancy.follow(search, search.run(generator.engine))):
+            for each in journal.record(occupancy.follow(search, search.run(engine))):
                 found.append(each)
                 advance(f"{search.unfinished:,} of {len(problems):,} problems are left")
     return Searched([each for each in found if each.problem not in search.failed], search.failed, occupancy)
+
+
+def verifier_libraries(config: object) -> dict[str, object]:
+    """What a verdict depends on beside the project's own code."""
+    return verifier_identity()
 
 
 @contextmanager

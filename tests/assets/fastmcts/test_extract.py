@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.fastmcts.extract import diverse_leaves, preferences, shared_steps
+from assets.fastmcts.extract import (
+    Preference,
+    diverse_leaves,
+    even_share,
+    preferences,
+    shared_steps,
+    swapped_by_coin,
+)
 from assets.fastmcts.tree import ROOT, Rule, Tree
 
 
@@ -81,3 +88,17 @@ def test_nodes_below_a_hopeless_one_make_no_pairs_of_their_own() -> None:
     """Where a wrong step was taken before, no sibling is right: only the first wrong branch is a rejected one."""
     pairs, _ = preferences(TREE, level="step", min_visits=1)
     assert {pair.rejected_node for pair in pairs} == {4, 7}
+
+
+def test_equal_rows_are_cut_evenly() -> None:
+    """A smaller share takes from the problems with most rows, not from the last problems."""
+    assert even_share({"a": 5, "b": 1, "c": 2}, 5) == {"a": 2, "b": 1, "c": 2}
+    assert even_share({"a": 5, "b": 1}, 99) == {"a": 5, "b": 1}
+
+
+def test_coin_is_fair_and_fixed() -> None:
+    """The control swaps about half of the pairs, and the same ones in every run."""
+    pairs = [Preference(0, place, place + 1, (), (), ()) for place in range(400)]
+    swapped = [swapped_by_coin(pair, "p") for pair in pairs]
+    assert swapped == [swapped_by_coin(pair, "p") for pair in pairs]
+    assert 160 < sum(swapped) < 240

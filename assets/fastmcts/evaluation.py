@@ -1,0 +1,218 @@
+"""Assets of FastMCTS's evaluation: greedy answers of every arm, the tree's labels against the truth, and the claims."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import polars as pl
+
+from assets.claims.claim import claims_frame, markdown_table
+from assets.core.ids import content_id
+from assets.core.lake import Dataset, DatasetWriter
+from assets.core.policy_engine import PolicyEngineResource
+from assets.core.recipe import CHEAP, Input, recipe
+from assets.core.verifier import Answer, Verifier
+from assets.fastmcts import plots
+from assets.fastmcts.assets import POLICY, PROBLEMS_OF_USER, problems_of
+from assets.fastmcts.baselines import rejection
+from assets.fastmcts.claims import Searches, curves, measure_claims, precision_by_visits, right_by_difficulty
+from assets.fastmcts.codec import ChatCodec
+from assets.fastmcts.config import SEEDS, EvaluateConfig
+from assets.fastmcts.labels import labelled_steps
+from assets.fastmcts.rows import trees_of
+from assets.fastmcts.run import run_search, verifier_libraries
+from assets.fastmcts.search import Settings
+from assets.fastmcts.training_rows import PAIR_ARMS, SFT_ARMS
+from assets.fastmcts.tree import Rule
+from assets.worlds.chain_arith.problems import Rule as ArithmeticRule
+from assets.worlds.chain_arith.problems import parse_question
+
+ARMS = ("policy", *SFT_ARMS, *PAIR_ARMS)
+CHECKPOINT_OF = {arm: POLICY.key if arm == "policy" else f"fastmcts/checkpoint/{arm}" for arm in ARMS}
+# The run record of an evaluation (specification: evaluation core), a row per test problem.
+SCORES = pl.Schema(
+    {
+        "id": pl.String(),
+        "parents": pl.List(pl.String()),
+        "arm": pl.String(),
+        "seed": pl.Int64(),
+        "item_id": pl.String(),
+        "group_id": pl.String(),
+        "difficulty": pl.Int64(),
+        "skill": pl.String(),
+        "prompt": pl.String(),
+        "raw_output": pl.String(),
+        "parsed": pl.String(),
+        "parse_ok": pl.Boolean(),
+        "outcome": pl.String(),
+        "score": pl.Float64(),
+        "n_tokens": pl.Int64(),
+    }
+)
+# Of the problem, not of the answer.
+FACTS = ("difficulty", "skill", "group_id")
+LABELS = pl.Schema(
+    {
+        "id": pl.String(),
+        "parents": pl.List(pl.String()),
+        "seed": pl.Int64(),
+        "problem_id": pl.String(),
+        "node": pl.Int64(),
+        "depth": pl.Int64(),
+        "visits": pl.Int64(),
+        "wins": pl.Int64(),
+        "rejected": pl.Boolean(),
+        "wrong": pl.Boolean(),
+    }
+)
+
+
+def score_checkpoint(
+    out: DatasetWriter,
+    config: EvaluateConfig,
+    checkpoint: Dataset,
+    problems: Dataset,
+    partition: str,
+    policy_engine: PolicyEngineResource,
+) -> None:
+    """Greedy answers of a checkpoint to the test problems, graded; the same problems for every arm and seed."""
+    rows = problems.read().filter(pl.col("split") == "test").sort("id")
+    rows = rows.head(config.n_problems or rows.height)
+    arm = "policy" if checkpoint.manifest.key == POLICY.key else checkpoint.manifest.key.rsplit("/", 1)[-1]
+    record = str(checkpoint.read("id")["id"][0])
+    settings = Settings(rejection(Rule()), config.max_tokens, temperature=0.0, iterations=1)
+    codec, asked = ChatCodec(checkpoint.folder, "\n"), {problem.id: problem for problem in problems_of(rows)}
+    with policy_engine.open(checkpoint.folder, out.work / "logs") as engine, Verifier() as verifier:
+        found = run_search(
+            engine, codec, list(asked.values()), settings, work=out.work, label=f"fastmcts/scores/{arm}@{partition}"
+        )
+        made = sorted(found.simulations, key=lambda each: each.problem)
+        answers = [
+            Answer(asked[each.problem].question, asked[each.problem].gold, each.response, each.ended) for each in made
+        ]
+        grades = verifier.grade(answers, [asked[each.problem].kind for each in made])
+    for problem, reason in found.failed.items():
+        out.dead_letter(file=problem, line=None, reason="refused", detail=reason)
+    scored = [
+        {
+            "id": content_id("fastmcts score", record, each.problem),
+            "parents": [each.problem, record],
+            "arm": arm,
+            "seed": int(partition),
+            "item_id": each.problem,
+            "prompt": asked[each.problem].question,
+            "raw_output": each.response,
+            "parsed": grade.extracted,
+            "parse_ok": grade.extracted is not None,
+            "outcome": grade.outcome,
+            "score": float(grade.outcome == "right"),
+            "n_tokens": each.tokens,
+        }
+        for each, grade in zip(made, grades, strict=True)
+    ]
+    facts = rows.select("difficulty", "skill", item_id="id", group_id=pl.col("difficulty").cast(pl.String))
+    frame = pl.DataFrame(scored, schema={name: SCORES[name] for name in SCORES if name not in FACTS})
+    frame = frame.join(facts, on="item_id", validate="1:1", maintain_order="left").select(SCORES.names())
+    out.ledger.rows_in = rows.height
+    out.write(frame)
+    out.check("every_problem_scored", frame.height == rows.height > 0, problems=frame.height)
+    out.describe(accuracy=round(float(frame["score"].sum()) / max(1, frame.height), 4), arm=arm)
+
+
+SCORED = [
+    recipe(
+        f"fastmcts/scores/{arm}",
+        inputs={"checkpoint": Input(CHECKPOINT_OF[arm]), "problems": PROBLEMS_OF_USER},
+        partitions=SEEDS,
+        external=verifier_libraries,
+        checks=("every_problem_scored",),
+        resources=("policy_engine",),
+        kinds={"pytorch"},
+        tags={"stage": "evaluate"},
+    )(score_checkpoint)
+    for arm in ARMS
+]
+
+
+@recipe(
+    "fastmcts/label_check",
+    inputs={
+        "simulations": Input("fastmcts/simulations"),
+        "world": Input("worlds/chain_arith"),
+        "policy": POLICY,
+    },
+    partitions=SEEDS,
+    tags={"stage": "evaluate"},
+)
+def label_check(out: DatasetWriter, simulations: Dataset, world: Dataset, policy: Dataset, partition: str) -> None:
+    """Every step of the trees with the search's opinion and the world's truth, which no training sees; trees of other
+    problems than ChainArith's are dropped."""
+    said = world.manifest.metadata["rule"]
+    rule = ArithmeticRule(said["modulus"], said["order"])
+    questions = dict(world.read("id", "question").iter_rows())
+    codec, rows = ChatCodec(policy.folder, "\n"), []
+    for problem, tree in trees_of(simulations.read()):
+        steps = len(tree.nodes) - 1
+        out.ledger.rows_in += steps
+        if problem not in questions:
+            out.ledger.drop("not_chain_arith", steps)
+            continue
+        for step in labelled_steps(tree, parse_question(questions[problem]), rule, codec):
+            name = content_id("label", partition, problem, str(step.node))
+            place = {"id": name, "parents": [problem], "seed": int(partition), "problem_id": problem}
+            rows.append(place | asdict(step))
+    frame = pl.DataFrame(rows, schema=LABELS)
+    out.write(frame)
+    precision = precision_by_visits(frame)
+    out.describe(precision_by_min_visits={str(visits): found for visits, (found, _) in precision.items()})
+
+
+@recipe(
+    "claims/fastmcts",
+    inputs={
+        "problems": Input("fastmcts/problems", all_partitions=True),
+        "fastmcts": Input("fastmcts/simulations", all_partitions=True),
+        "rejection": Input("fastmcts/rejection", all_partitions=True),
+        "vanilla": Input("fastmcts/vanilla", all_partitions=True),
+        "ablations": Input("fastmcts/ablations", all_partitions=True),
+        "labels": Input("fastmcts/label_check", all_partitions=True),
+        **{f"scores_{arm}": Input(f"fastmcts/scores/{arm}", all_partitions=True) for arm in ARMS},
+    },
+    ledger=False,
+    checks=("no_unfinished_budget",),
+    tags={"stage": "claims"},
+    automation=CHEAP,
+)
+def fastmcts_claims(out: DatasetWriter, **by_name: dict[str, Dataset]) -> None:
+    """The claims of FastMCTS in the small: differences, intervals, verdicts."""
+    screened = _all(by_name["problems"])
+    budgeted = Searches(screened, {arm: _all(by_name[arm]) for arm in ("fastmcts", "rejection", "vanilla")})
+    ablated = _all(by_name["ablations"])
+    variants = {} if ablated.is_empty() else {
+        str(name): rows for (name,), rows in ablated.group_by("sampler", maintain_order=True)
+    }  # fmt: skip
+    scores = pl.concat([pl.DataFrame(schema=SCORES), *(_all(by_name[f"scores_{arm}"]) for arm in ARMS)], how="diagonal")
+    labels = _all(by_name["labels"])
+    rows = claims_frame(list(measure_claims(budgeted, Searches(screened, variants), scores, labels)))
+    out.write(rows)
+    out.check("no_unfinished_budget", not (short := budgeted.unfinished()), problems=short)
+    out.describe(table=markdown_table(rows), verdicts=dict(rows["verdict"].value_counts().iter_rows()))
+    accuracy = scores.group_by("arm", "seed").agg(pl.col("score").mean().round(4)).sort("arm", "seed")
+    out.describe(accuracy={arm: accuracy.filter(pl.col("arm") == arm)["score"].to_list() for arm in ARMS})
+    if budgeted.seeds:
+        right, solved = curves(budgeted)
+        share = "share of the token budget"
+        out.plot("right_paths", plots.plot_curves(right, x=share, y="right paths per problem"))
+        out.plot("solved", plots.plot_curves(solved, x=share, y="share of problems with a right path"))
+        out.plot("balance", plots.plot_bars(
+            right_by_difficulty(budgeted), x="difficulty (operations)", y="right paths per problem"))  # fmt: skip
+    if labels.height:
+        found = precision_by_visits(labels)
+        out.plot("label_precision", plots.plot_curves(
+            {"rejected steps that are wrong": {float(visits): [share] for visits, (share, _) in found.items()}},
+            x="least visits without a right answer", y="share"))  # fmt: skip
+
+
+def _all(partitions: dict[str, Dataset]) -> pl.DataFrame:
+    """The rows of all seeds."""
+    return pl.concat([dataset.read() for _, dataset in sorted(partitions.items())] or [pl.DataFrame()])
