@@ -95,8 +95,15 @@ def critic_from_reward(reward: RewardModel, head_spread: float = HEAD_SPREAD, se
 
 
 def token_reward_from_decoder(decoder: Decoder) -> TokenRewardModel:
-    """A token reward model with a copy of the policy's weights and a zero head (OREAL, section 3.2)."""
-    return TokenRewardModel(_trainable_copy(decoder), head_spread=0.0)
+    """A token reward model with a copy of the policy's weights and a zero head (OREAL, section 3.2).
+
+    The output projection, which it does not read, is zero unless it is also the embedding, as in its folder.
+    """
+    model = TokenRewardModel(_trainable_copy(decoder), head_spread=0.0)
+    if not decoder.config.tie_embeddings:
+        with torch.no_grad():
+            model.decoder.output.weight.zero_()
+    return model
 
 
 def _trainable_copy(decoder: Decoder) -> Decoder:
