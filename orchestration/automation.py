@@ -11,7 +11,7 @@ from assets.core.errors import InputError
 from assets.core.fingerprint import fingerprint
 from assets.core.progress import LOGGER
 from assets.corpora.config import FilesConfig
-from orchestration.jobs import claims, clusterclip_arms, quickstart
+from orchestration.jobs import claims, clusterclip_arms, oreal, quickstart
 
 NIGHTLY_SEEDS = 3
 
@@ -46,6 +46,22 @@ def corpus_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Sk
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen, partition_key="0")], cursor=seen)
 
 
+@dg.asset_sensor(
+    asset_key=dg.AssetKey(["oreal", "sft_champion"]),
+    job=oreal,
+    minimum_interval_seconds=60,
+    description="A new champion among the starts: reinforcement learning from it.",
+)
+def new_start(context: dg.SensorEvaluationContext, asset_event: dg.EventLogEntry) -> dg.RunRequest | dg.SkipReason:
+    """Start OREAL for the seed of a start that became the champion; one run for each version."""
+    event = asset_event.asset_materialization
+    assert event is not None
+    told = {name: value.value for name, value in event.metadata.items()}
+    if not told.get("moved"):
+        return dg.SkipReason(f"the champion stays: {told.get('decision', 'no decision')}")
+    return dg.RunRequest(run_key=f"{told['registered_model']}-{told['version']}", partition_key=str(told["seed"]))
+
+
 @dg.run_failure_sensor(description="Write the first cause of a failed run to the log, and post it where asked.")
 def run_failed(context: dg.RunFailureSensorContext) -> None:
     """Log the cause; with ATHANOR_FAILURE_WEBHOOK set, post `{"text": …}` there (as Slack and Mattermost take it)."""
@@ -60,4 +76,4 @@ def run_failed(context: dg.RunFailureSensorContext) -> None:
 
 automation = dg.AutomationConditionSensorDefinition("automation", target=dg.AssetSelection.all())
 SCHEDULES = [nightly, nightly_claims]
-SENSORS = [corpus_files, run_failed, automation]
+SENSORS = [corpus_files, new_start, run_failed, automation]

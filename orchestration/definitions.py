@@ -15,8 +15,11 @@ import assets.corpora.problem_assets
 import assets.internlm2.assets
 import assets.oreal.assets
 import assets.oreal.champions
+import assets.oreal.credit
+import assets.oreal.enhancement
 import assets.oreal.evaluation
 import assets.oreal.policies
+import assets.oreal.results
 import assets.oreal.reward_model
 import assets.worlds.chain_arith.assets
 from orchestration.automation import SCHEDULES, SENSORS
@@ -37,8 +40,11 @@ MODULES = (
     assets.worlds.chain_arith.assets,
     assets.oreal.assets,
     assets.oreal.reward_model,
+    assets.oreal.credit,
+    assets.oreal.enhancement,
     assets.oreal.policies,
     assets.oreal.evaluation,
+    assets.oreal.results,
     assets.oreal.champions,
 )
 

@@ -9,7 +9,7 @@ import dagster as dg
 from assets.clusterclip.assets import SEEDS
 from assets.clusterclip.config import QUICK_PLANS
 from assets.oreal.arms import ARMS as OREAL_ARMS
-from assets.oreal.arms import QUICK_ARMS
+from assets.oreal.arms import CHOICES, QUICK_ARMS
 
 SHARED = dg.AssetSelection.groups("corpora", "internlm2", "staging", "marts") | dg.AssetSelection.assets(
     "clusterclip/embeddings",
@@ -19,6 +19,7 @@ SHARED = dg.AssetSelection.groups("corpora", "internlm2", "staging", "marts") | 
     "claims/clusterclip",
 )
 OREAL_START = [f"oreal/{stage}" for stage in ("sft_policy", "initial_rollouts", "prompts", "token_reward_model")]
+PROBLEMS = dg.AssetSelection.assets("corpora/questions", "corpora/problems")
 OREAL_CHAMPIONS = dg.AssetSelection.assets("oreal/sft_champion", "oreal/champion")
 CASE2CODE_DATA = [f"case2code/{stage}" for stage in ("modules", "functions", "inputs", "cases", "prompts")]
 
@@ -39,8 +40,8 @@ quickstart = dg.define_asset_job(
     "quickstart",
     selection=SHARED | _arms(QUICK_PLANS) | _oreal(QUICK_ARMS) | OREAL_CHAMPIONS,
     partitions_def=SEEDS,
-    description="From a corpus to registered, evaluated checkpoints: one seed of the four main plans, and a policy that "
-    "learns from outcomes.",
+    description="From a corpus to registered, evaluated checkpoints: one seed of the four main plans, and of a policy "
+    "that learns from outcomes.",
     tags={"athanor/main": "true"},
 )
 clusterclip_arms = dg.define_asset_job(
@@ -63,13 +64,15 @@ case2code_arms = dg.define_asset_job(
 )
 oreal = dg.define_asset_job(
     "oreal",
-    selection=dg.AssetSelection.assets("corpora/questions", "corpora/problems") | _oreal(QUICK_ARMS) | OREAL_CHAMPIONS,
+    selection=PROBLEMS | _oreal(QUICK_ARMS) | OREAL_CHAMPIONS,
     partitions_def=SEEDS,
-    description="From a world of problems to a promoted policy: fine-tuning, then reinforcement learning from outcomes.",
+    description="From problems to a promoted policy: fine-tuning, then reinforcement learning from outcomes.",
 )
 oreal_arms = dg.define_asset_job(
     "oreal_arms",
-    selection=dg.AssetSelection.assets("corpora/questions", "corpora/problems") | _oreal(tuple(OREAL_ARMS)),
+    selection=PROBLEMS
+    | _oreal(tuple(OREAL_ARMS))
+    | dg.AssetSelection.assets("oreal/token_credit", *(f"oreal/enhanced/{choice}" for choice in CHOICES)),
     partitions_def=SEEDS,
     description="Every arm of OREAL for one seed: the ladder and the baselines.",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,11 @@ import assets.case2code.config as case2code
 import assets.clusterclip.config as clusterclip
 import assets.corpora.config as corpora
 import assets.internlm2.config as internlm2
+import assets.oreal.config as oreal
+import assets.worlds.chain_arith.config as chain_arith
 from assets.case2code.arms import ARMS, TRAINED_ARMS
+from assets.oreal.arms import ARMS as OREAL_ARMS
+from assets.oreal.arms import CHOICES, QUICK_ARMS
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,13 @@ class Preset:
     internlm2: internlm2.Config
     clusterclip: clusterclip.Config
     case2code: case2code.Config
+    chain_arith: chain_arith.Config
+    oreal: oreal.Config
 
 
 PRESETS = {
-    "tiny": Preset(corpora.TINY, internlm2.TINY, clusterclip.TINY, case2code.TINY),
-    "paper": Preset(corpora.PAPER, internlm2.PAPER, clusterclip.PAPER, case2code.PAPER),
+    "tiny": Preset(corpora.TINY, internlm2.TINY, clusterclip.TINY, case2code.TINY, chain_arith.TINY, oreal.TINY),
+    "paper": Preset(corpora.PAPER, internlm2.PAPER, clusterclip.PAPER, case2code.PAPER, chain_arith.PAPER, oreal.PAPER),
 }
 
 
@@ -50,6 +56,7 @@ def _quickstart(preset: Preset) -> Mapping[str, dg.Config]:
         "clusterclip__sampling_plan": preset.clusterclip.plan,
         **{f"clusterclip__checkpoint__{plan}": preset.clusterclip.train for plan in plans},
         **{f"clusterclip__scores__{plan}": preset.clusterclip.score for plan in plans},
+        **_oreal(preset),
     }
 
 
@@ -76,8 +83,43 @@ def _case2code_arms(preset: Preset) -> Mapping[str, dg.Config]:
     }
 
 
+def _problems(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        "worlds__chain_arith": preset.chain_arith.problems,
+        "corpora__questions": preset.corpora.questions,
+        "corpora__problems": preset.corpora.problems,
+    }
+
+
+def _oreal_of(preset: Preset, arms: Iterable[str]) -> Mapping[str, dg.Config]:
+    return {
+        **_problems(preset),
+        "oreal__sft_policy": preset.oreal.sft,
+        "oreal__initial_rollouts": preset.oreal.rollouts,
+        "oreal__prompts": preset.oreal.prompts,
+        "oreal__token_reward_model": preset.oreal.token_reward,
+        **{f"oreal__policy__{arm}": preset.oreal.policy for arm in arms},
+        **{f"oreal__scores__{arm}": preset.oreal.evaluate for arm in ("sft", *arms)},
+    }
+
+
+def _oreal(preset: Preset) -> Mapping[str, dg.Config]:
+    champions = {f"oreal__{name}": preset.oreal.champion for name in ("sft_champion", "champion")}
+    return {**_oreal_of(preset, QUICK_ARMS), **champions}
+
+
+def _oreal_arms(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        **_oreal_of(preset, OREAL_ARMS),
+        "oreal__token_credit": preset.oreal.credit,
+        **{f"oreal__enhanced__{choice}": preset.oreal.enhance for choice in CHOICES},
+    }
+
+
 SECTIONS: Mapping[str, Callable[[Preset], Mapping[str, dg.Config]]] = {
     "quickstart": _quickstart,
     "case2code": _case2code,
     "case2code_arms": _case2code_arms,
+    "oreal": _oreal,
+    "oreal_arms": _oreal_arms,
 }

@@ -5,8 +5,7 @@ All arms of a seed start from one policy and have the same prompts, rollouts per
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -22,7 +21,8 @@ class Arm:
     `shaping`: the weights of a prompt's answers (`models.training.outcome_rewards`). `form`: of a wrong answer's loss.
     `normalise`: whether right and wrong answers are averaged apart. `keeps`: one right and one wrong answer per prompt
     (official repo: filter_trajectory), or all. `token_weights`: whether a token reward model weighs tokens.
-    `on_policy`: answers come from the policy as it is, or from the one it started from (rejection sampling).
+    `on_policy`: answers come from the policy as it is, or from the one it started from (rejection sampling). `start`:
+    the checkpoint it starts from.
     """
 
     shaping: Shaping
@@ -32,6 +32,7 @@ class Arm:
     keeps: Literal["one_each", "all"]
     token_weights: bool = False
     on_policy: bool = True
+    start: str = "oreal/sft_policy"
 
     def loss(self, kl_coefficient: float) -> OutcomeLoss:
         from models.training.outcome_objective import OutcomeLoss
@@ -41,7 +42,7 @@ class Arm:
 
 # The ladder of the paper's ablation is reinforce, shaping, cloning, oreal. Its "+ reward shaping" is the GRPO-like
 # setting (the authors on OpenReview); OREAL itself shapes only negatives.
-ARMS: Mapping[str, Arm] = {
+ARMS: dict[str, Arm] = {
     "rft": Arm("reward", "log", "together", 0.0, "all", on_policy=False),
     "reinforce": Arm("reward", "log", "together", 0.0, "all"),
     "shaping": Arm("grpo", "ratio", "together", 1.0, "all"),
@@ -51,5 +52,9 @@ ARMS: Mapping[str, Arm] = {
     # The released code: RLOO advantages weigh right answers by 1 - p and wrong ones by p, against the theory.
     "oreal_repo": Arm("rloo", "ratio", "by_sign", 0.5, "one_each", token_weights=True),
 }
+# Skill enhancement (paper, §3.3): the start is fine-tuned on more problems of the skills that an earlier run keeps
+# failing, or on as many problems drawn at random.
+CHOICES = ("matched", "random")
+ARMS |= {choice: replace(ARMS["cloning"], start=f"oreal/enhanced/{choice}") for choice in CHOICES}
 QUICK_ARMS = ("oreal",)
 HELD_EQUAL = "start, prompts, rollouts per prompt, updates, learning rates, test problems"

@@ -74,7 +74,7 @@ def promote(
     )
     out.describe(
         decision=f"{record['arm']}, seed {record['seed']}: {decided.reason}", registered_model=name,
-        version=decided.version, moved=decided.moved, accuracy=round(accuracy, 4),
+        version=decided.version, moved=decided.moved, seed=record["seed"], accuracy=round(accuracy, 4),
     )  # fmt: skip
     return decided
 

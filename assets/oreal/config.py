@@ -30,14 +30,14 @@ class SftConfig(DecoderSize):
     peak_lr: float = Field(2e-3, gt=0, description="Peak learning rate (ChainArith's feasibility study).")
     warmup_steps: int = Field(20, ge=0, description="Steps with rising learning rate.")
     weight_decay: float = Field(0.1, ge=0, description="AdamW (InternLM2, Table 3).")
-    select_every: int = Field(75, gt=0, description="Steps between two looks at the policy.")
+    select_every: int = Field(25, gt=0, description="Steps between two looks at the policy.")
     accuracy_low: float = Field(0.5, ge=0, le=1, description="Greedy accuracy from which a policy is a candidate.")
     accuracy_high: float = Field(0.7, ge=0, le=1, description="Greedy accuracy beyond which training ends.")
     min_informative: float = Field(
         0.4, ge=0, le=1, description="Least share of problems with 0 < p < 1; below, nothing can be learned."
     )
-    n_problems: int = Field(150, gt=0, description="Validation problems that the policy is looked at with.")
-    n_samples: int = Field(16, gt=1, description="Samples per problem for p.")
+    n_problems: int = Field(120, gt=0, description="Validation problems that the policy is looked at with.")
+    n_samples: int = Field(16, gt=1, description="Samples per problem for p (specification of ChainArith: K = 16).")
     max_new_tokens: int = Field(96, gt=0, description="Longest response. Tokens.")
 
 
@@ -74,6 +74,22 @@ class TokenRewardConfig(dg.Config):
     min_mean_weight: float = Field(
         0.02, ge=0, description="Least mean token weight: with weights near zero the policy silently does not learn."
     )
+
+
+class CreditConfig(dg.Config):
+    """`oreal/token_credit`."""
+
+    problems_per_group: int = Field(10, gt=0, description="Problems whose tokens make one measurement; our default.")
+
+
+class EnhanceConfig(dg.Config):
+    """`oreal/enhanced/<choice>`: more fine-tuning of the start (paper, §3.3; its numbers are not known)."""
+
+    n_rows: int = Field(1_500, gt=0, description="Solved problems that are added.")
+    steps: int = Field(60, gt=0, description="Steps over them.")
+    batch_rows: int = Field(16, gt=0, description="Rows per step.")
+    peak_lr: float = Field(5e-4, gt=0, description="Learning rate: a quarter of the start's.")
+    n_skills: int = Field(1, gt=0, description="Skills that fail most, which the matched rows are of.")
 
 
 class PolicyConfig(dg.Config):
@@ -135,6 +151,8 @@ class Config:
     rollouts: RolloutsConfig
     prompts: PromptsConfig
     token_reward: TokenRewardConfig
+    credit: CreditConfig
+    enhance: EnhanceConfig
     policy: PolicyConfig
     evaluate: EvaluateConfig
     champion: ChampionConfig
@@ -145,6 +163,8 @@ TINY = Config(
     RolloutsConfig(),
     PromptsConfig(),
     TokenRewardConfig(),
+    CreditConfig(),
+    EnhanceConfig(),
     PolicyConfig(),
     EvaluateConfig(),
     ChampionConfig(),
@@ -154,6 +174,8 @@ PAPER = Config(
     rollouts=RolloutsConfig(n_problems=1_000_000, top_p=0.9, max_new_tokens=14_000),
     prompts=PromptsConfig(),
     token_reward=TokenRewardConfig(steps=10, batch_trajectories=1024, peak_lr=2e-6),
+    credit=CreditConfig(),
+    enhance=EnhanceConfig(),
     policy=PolicyConfig(
         iterations=80,
         prompts_per_iteration=64,

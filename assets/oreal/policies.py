@@ -21,7 +21,7 @@ from assets.core.trainer import TrainerResource
 from assets.core.verifier.verifier import Verifier
 from assets.oreal import plots
 from assets.oreal.arms import ARMS
-from assets.oreal.assets import POLICY, PROBLEMS, chosen, verifier_libraries
+from assets.oreal.assets import PROBLEMS, chosen, verifier_libraries
 from assets.oreal.config import SEEDS, PolicyConfig
 from assets.oreal.iterate import Loop, Problems
 
@@ -109,12 +109,15 @@ def train_policy(
     for curve in plots.CURVES:
         if _known(records, curve):
             out.plot(curve, plots.plot_curve(records, curve))
-    asked = pl.concat([loop.scores(i).select("problem_id") for i in range(config.iterations)])["problem_id"].unique()
+    asked = pl.concat([loop.scores(i).select("problem_id", "outcome") for i in range(config.iterations)])
+    out.describe(never_solved=never_solved(asked, queries))
     out.write(
         pl.DataFrame(
             {
                 "id": [content_id("checkpoint", f"oreal/{arm}", partition, weights)],
-                "parents": pl.Series([[start.read("id")["id"][0], *sorted(asked)]], dtype=pl.List(pl.String)),
+                "parents": pl.Series(
+                    [[start.read("id")["id"][0], *sorted(set(asked["problem_id"]))]], dtype=pl.List(pl.String)
+                ),
                 "arm": [arm],
                 "seed": [int(partition)],
                 "iterations": [config.iterations],
@@ -124,6 +127,14 @@ def train_policy(
             }
         )
     )
+
+
+def never_solved(asked: pl.DataFrame, queries: pl.DataFrame) -> dict[str, float]:
+    """Of each skill the share of questions that no rollout of the run solved."""
+    solved = asked.group_by("problem_id").agg((pl.col("outcome") == "right").any().alias("solved"))
+    by_skill = solved.join(queries.select("skill", problem_id="id"), on="problem_id")
+    shares = by_skill.group_by("skill").agg((~pl.col("solved")).mean()).sort("skill")
+    return {skill: round(share, 4) for skill, share in shares.iter_rows()}
 
 
 def _known(records: list[dict[str, Any]], name: str) -> list[float]:
@@ -147,7 +158,7 @@ POLICIES = [
     recipe(
         f"oreal/policy/{arm}",
         inputs={
-            "start": POLICY,
+            "start": Input(ARMS[arm].start),
             "prompts": Input("oreal/prompts"),
             "problems": PROBLEMS,
             **({"reward_model": Input("oreal/token_reward_model")} if ARMS[arm].token_weights else {}),

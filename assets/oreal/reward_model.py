@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from models.architecture.heads import TokenRewardModel
     from models.training.plan import StepRecord
     from models.training.trajectories import Trajectory
+
+
+def heldout_problems(names: Iterable[str], share: float) -> set[str]:
+    """The problems whose answers only test the model; ids are hashes of the content, so that their order is a draw."""
+    ordered = sorted(set(names))
+    return set(ordered[: round(share * len(ordered))])
 
 
 def as_trajectories(graded: pl.DataFrame, prompts: dict[str, tuple[int, ...]]) -> list[Trajectory]:
@@ -91,8 +98,8 @@ def token_reward_model(
     from models.training.trajectories import TrajectorySource
 
     graded = rollouts.read()
-    names = sorted(set(graded["problem_id"]))
-    heldout = set(names[: round(config.heldout_share * len(names))])
+    names = set(graded["problem_id"])
+    heldout = heldout_problems(names, config.heldout_share)
     if not 0 < len(heldout) < len(names):
         raise InputError(f"{len(names)} problems cannot be parted", "ask more in oreal/initial_rollouts")
     asked = problems.read("id", "question").filter(pl.col("id").is_in(names))
@@ -135,7 +142,7 @@ def token_reward_model(
     out.check("weights_not_zero", least >= config.min_mean_weight, least_mean_weight=round(least, 4))
     out.check("better_than_guessing", found["heldout_accuracy"] > found["base_rate"], **found)
     describe_training(out, report, float(np.mean(report.losses[-20:])))
-    out.describe(**{key: round(value, 4) for key, value in found.items()})
+    out.describe(heldout_share=config.heldout_share, **{key: round(value, 4) for key, value in found.items()})
     weights = weights_digest(model)
     out.write(
         pl.DataFrame(

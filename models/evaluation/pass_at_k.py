@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import hypergeom
 
 
 def pass_at_k(n: ArrayLike, correct: ArrayLike, k: int) -> NDArray[np.float64]:
@@ -32,6 +31,8 @@ def g_pass_at_k(n: ArrayLike, correct: ArrayLike, k: int, threshold: float) -> N
     `threshold` in [0, 1]: towards 0 it is pass@k, at 1 all must be right (G-Pass@k, as in OpenCompass). Raises
     ValueError as `pass_at_k`, and for another threshold.
     """
+    from scipy.stats import hypergeom
+
     if not 0 <= threshold <= 1:
         raise ValueError(f"the threshold of G-Pass@{k} is a share between 0 and 1, not {threshold}")
     samples, right = _counts(n, correct, k)
@@ -45,6 +46,8 @@ def mg_pass_at_k(n: ArrayLike, correct: ArrayLike, k: int) -> NDArray[np.float64
 
     0 for k = 1, where the sum is empty. Raises ValueError as `pass_at_k`.
     """
+    from scipy.stats import hypergeom
+
     samples, right = _counts(n, correct, k)
     needed = np.arange(math.ceil(k / 2) + 1, k + 1)
     chances = hypergeom.sf(needed - 1, samples[..., None], right[..., None], k)
