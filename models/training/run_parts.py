@@ -49,24 +49,21 @@ CRITIC_FOLDER = "critic"
 
 def load_model(description: RunDescription) -> nn.Module:
     """The starting model in float32 on the CPU; a reward model's head is drawn anew when the start has none."""
-    folder = description.model
+    folder, objective = description.model, description.objective
     if not (folder / "config.json").exists():
         raise RunRefused(f"{folder} holds no config.json: model must be a Hugging Face folder; name another")
-    kinds = read_settings(folder).get("architectures") or ()
-    scores = REWARD_TYPE in kinds  # type: ignore[operator]
-    scores_tokens = TOKEN_REWARD_TYPE in kinds  # type: ignore[operator]
-    if isinstance(description.objective, Reward):
-        model = load_reward_folder(folder) if scores else RewardModel(load_folder(folder), seed=description.plan.seed)
-        return model.float()
-    if isinstance(description.objective, TokenReward) and not scores:
-        if scores_tokens:
-            return load_token_reward_folder(folder).float()
-        return token_reward_from_decoder(load_folder(folder).float())
-    if scores or scores_tokens:
-        raise RunRefused(
-            f"{folder} is a reward model, {description.objective.name} trains a decoder; name a decoder's folder"
-        )
-    return load_folder(folder).float()
+    named: list[str] = read_settings(folder).get("architectures") or []  # type: ignore[assignment]
+    scorer = next((kind for kind in named if kind in (REWARD_TYPE, TOKEN_REWARD_TYPE)), None)
+    if scorer is None:
+        decoder = load_folder(folder)
+        if isinstance(objective, Reward):
+            return RewardModel(decoder, seed=description.plan.seed).float()
+        return (token_reward_from_decoder(decoder) if isinstance(objective, TokenReward) else decoder).float()
+    if scorer == REWARD_TYPE and isinstance(objective, Reward):
+        return load_reward_folder(folder).float()
+    if scorer == TOKEN_REWARD_TYPE and isinstance(objective, TokenReward):
+        return load_token_reward_folder(folder).float()
+    raise RunRefused(f"{folder} is a reward model, {objective.name} trains a decoder; name a decoder's folder")
 
 
 def load_source(description: RunDescription) -> Source:
