@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def announce() -> None:
     corpus = os.environ.get("ATHANOR_CORPUS") or "the text and code of Python's standard library"
     click.echo(f"quickstart: {corpus} → clusters → sampling plans → small decoders → scores → registered champion")
+    click.echo("            problems → a fine-tuned policy → rollouts, verdicts, updates → a better policy → champion")
 
 
 def summarise(built: list[Built]) -> None:
@@ -45,8 +46,23 @@ def summarise(built: list[Built]) -> None:
     champion = lake.current("clusterclip/champion")
     if champion is not None:
         console.print(f"champion: {champion.manifest.metadata['decision']}")
+    _outcomes(console, lake)
     console.print(f"files: {home.root}", soft_wrap=True)
     console.print("pages: `make ui` starts Dagster (http://127.0.0.1:3000) and MLflow (http://127.0.0.1:5000)")
+
+
+def _outcomes(console: Console, lake: Lake) -> None:
+    """What reinforcement learning from outcomes changed."""
+    champion = lake.current("oreal/champion")
+    if champion is None:
+        return
+    told = champion.manifest.metadata
+    percent = {name: [f"{100 * value:.1f}" for value in told[name]] for name in ("before", "after", "gain")}
+    before, after, gain = (f"{value} [{low}, {high}]" for value, low, high in percent.values())
+    console.print(
+        f"greedy accuracy on {told['problems']} unseen problems, in percent: before OREAL {before}, after {after}"
+    )
+    console.print(f"gain {gain} percentage points (95 % intervals); champion: {told['decision']}", soft_wrap=True)
 
 
 def _scores(console: Console) -> None:

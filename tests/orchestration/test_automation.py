@@ -7,7 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.automation import NIGHTLY_SEEDS, corpus_files, nightly
+from orchestration.automation import NIGHTLY_SEEDS, corpus_files, new_start, nightly
+from orchestration.definitions import defs
 
 
 def look(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
@@ -47,3 +48,17 @@ def test_nightly_runs_the_first_seeds() -> None:
     """One run per seed, each with its partition."""
     requests = nightly(dg.build_schedule_context())
     assert [request.partition_key for request in requests] == [str(seed) for seed in range(NIGHTLY_SEEDS)]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_new_champion_among_the_starts_starts_reinforcement_learning(moved: bool) -> None:
+    """A start that became the champion asks for one run of its seed; one that did not asks for none, and says why."""
+    told = {"moved": moved, "seed": 3, "version": "7", "registered_model": "oreal-sft", "decision": "sft, seed 3: so"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization(["oreal", "sft_champion"], metadata=told))
+        context = dg.build_sensor_context(instance=instance, definitions=defs())
+        found = new_start.evaluate_tick(context)
+    assert [(request.partition_key, request.run_key) for request in found.run_requests] == (
+        [("3", "oreal-sft-7")] if moved else []
+    )
+    assert moved or "so" in (found.skip_message or "")

@@ -94,6 +94,8 @@ def test_presets_are_valid_run_configuration(repository: dg.RepositoryDefinition
 
 def test_jobs_and_automation_are_there(repository: dg.RepositoryDefinition) -> None:
     """What the README names exists."""
-    assert {"quickstart", "claims", "clusterclip_arms", "case2code", "case2code_arms"} <= set(repository.job_names)
+    named = {"quickstart", "claims", "clusterclip_arms", "case2code", "case2code_arms", "oreal", "oreal_arms"}
+    assert named <= set(repository.job_names)
     assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "nightly_claims"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"corpus_files", "run_failed", "automation"}
+    sensors = {sensor.name for sensor in repository.sensor_defs}
+    assert sensors == {"corpus_files", "new_start", "run_failed", "automation"}
