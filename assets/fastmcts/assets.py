@@ -15,6 +15,7 @@ from assets.core.problems import PROBLEMS
 from assets.core.recipe import Input, recipe
 from assets.core.verifier import Answer, Verifier
 from assets.fastmcts import plots
+from assets.fastmcts.arms import POLICY_KEY
 from assets.fastmcts.baselines import rejection, vanilla, without_dynamic, without_stay
 from assets.fastmcts.codec import ChatCodec
 from assets.fastmcts.config import SEEDS, AblationConfig, ScreenConfig, SearchConfig
@@ -24,7 +25,7 @@ from assets.fastmcts.run import ENGINE_SLOTS, run_search, verifier_libraries
 from assets.fastmcts.search import Problem, Settings, Shot
 from assets.fastmcts.tree import Rule
 
-POLICY = Input("oreal/sft_policy")
+POLICY = Input(POLICY_KEY)
 PROBLEMS_OF_USER = Input("corpora/problems")
 SCREENED = pl.Schema({**PROBLEMS, "seed": pl.Int64(), "screen_pass": pl.Float64(), "budget": pl.Int64()})
 

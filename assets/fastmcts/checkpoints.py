@@ -17,10 +17,10 @@ from assets.core.recipe import Input, recipe
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.fastmcts import plots
+from assets.fastmcts.arms import CHECKPOINT_OF, PAIR_ARMS, PREFERENCE_START, SFT_ARMS
 from assets.fastmcts.assets import POLICY
 from assets.fastmcts.codec import ChatCodec
 from assets.fastmcts.config import SEEDS, LearnConfig, PreferConfig, TrainConfig
-from assets.fastmcts.training_rows import PAIR_ARMS, SFT_ARMS
 
 if TYPE_CHECKING:
     from models.architecture.decoder import Decoder
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 # Token ids, and whether each is trained.
 Document = tuple[list[int], list[bool]]
-# What the DPO arms start from: the paper goes on from the model fine-tuned on the search's answers.
-PREFERENCE_START = "fastmcts/checkpoint/fastmcts"
 
 
 def sft_examples(rows: pl.DataFrame, codec: ChatCodec) -> Examples:
@@ -183,7 +181,7 @@ CHECKPOINT: dict[str, Any] = {
 CHECKPOINTS = [
     *(
         recipe(
-            f"fastmcts/checkpoint/{arm}",
+            CHECKPOINT_OF[arm],
             inputs={"start": POLICY, "rows": Input("fastmcts/sft_rows", part=arm)},
             **CHECKPOINT,
         )(learn)
@@ -191,7 +189,7 @@ CHECKPOINTS = [
     ),
     *(
         recipe(
-            f"fastmcts/checkpoint/{arm}",
+            CHECKPOINT_OF[arm],
             inputs={"start": Input(PREFERENCE_START), "rows": Input("fastmcts/preferences", part=arm)},
             **CHECKPOINT,
         )(prefer)

@@ -19,8 +19,7 @@ from assets.core.statistics import (
     verdict_not_worse,
     wilson_interval,
 )
-from assets.fastmcts.measure import BUDGET_SHARES, Floats, gini, per_problem, within_budget
-from assets.fastmcts.training_rows import unequal_budgets
+from assets.fastmcts.measure import BUDGET_SHARES, Floats, gini, per_problem, unequal_budgets, within_budget
 
 MIN_SEEDS = 3
 # Set before any data were seen: a loss of solved problems below this does not matter.

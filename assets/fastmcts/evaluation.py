@@ -13,6 +13,7 @@ from assets.core.policy_engine import PolicyEngineResource
 from assets.core.recipe import CHEAP, Input, recipe
 from assets.core.verifier import Answer, Verifier
 from assets.fastmcts import plots
+from assets.fastmcts.arms import ARMS, CHECKPOINT_OF, POLICY_KEY
 from assets.fastmcts.assets import POLICY, PROBLEMS_OF_USER, problems_of
 from assets.fastmcts.baselines import rejection
 from assets.fastmcts.claims import Searches, curves, measure_claims, precision_by_visits, right_by_difficulty
@@ -22,13 +23,10 @@ from assets.fastmcts.labels import labelled_steps
 from assets.fastmcts.rows import trees_of
 from assets.fastmcts.run import run_search, verifier_libraries
 from assets.fastmcts.search import Settings
-from assets.fastmcts.training_rows import PAIR_ARMS, SFT_ARMS
 from assets.fastmcts.tree import Rule
 from assets.worlds.chain_arith.problems import Rule as ArithmeticRule
 from assets.worlds.chain_arith.problems import parse_question
 
-ARMS = ("policy", *SFT_ARMS, *PAIR_ARMS)
-CHECKPOINT_OF = {arm: POLICY.key if arm == "policy" else f"fastmcts/checkpoint/{arm}" for arm in ARMS}
 # The run record of an evaluation (specification: evaluation core), a row per test problem.
 SCORES = pl.Schema(
     {
@@ -78,7 +76,7 @@ def score_checkpoint(
     """Greedy answers of a checkpoint to the test problems, graded; the same problems for every arm and seed."""
     rows = problems.read().filter(pl.col("split") == "test").sort("id")
     rows = rows.head(config.n_problems or rows.height)
-    arm = "policy" if checkpoint.manifest.key == POLICY.key else checkpoint.manifest.key.rsplit("/", 1)[-1]
+    arm = "policy" if checkpoint.manifest.key == POLICY_KEY else checkpoint.manifest.key.rsplit("/", 1)[-1]
     record = str(checkpoint.read("id")["id"][0])
     settings = Settings(rejection(Rule()), config.max_tokens, temperature=0.0, iterations=1)
     codec, asked = ChatCodec(checkpoint.folder, "\n"), {problem.id: problem for problem in problems_of(rows)}

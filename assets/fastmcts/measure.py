@@ -24,6 +24,18 @@ def within_budget(simulations: pl.DataFrame, budgets: Mapping[str, int], share: 
     return simulations.filter(spent <= limit)
 
 
+def unequal_budgets(simulations: pl.DataFrame, budgets: Mapping[str, int]) -> list[str]:
+    """Problems that were left before their budget was spent, or went on after the simulation that spent it."""
+    spent = simulations.sort("iteration").group_by("problem_id").agg(
+        total=pl.col("tokens_generated").sum(), last=pl.col("tokens_generated").last()
+    )  # fmt: skip
+    return [
+        problem
+        for problem, total, last in spent.sort("problem_id").iter_rows()
+        if not total - last < budgets[problem] <= total
+    ]
+
+
 def right_paths(simulations: pl.DataFrame) -> pl.DataFrame:
     """The simulations whose answer is right and whose path the tree kept."""
     return simulations.filter(pl.col("verdict") & pl.col("kept"))

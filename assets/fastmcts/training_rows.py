@@ -11,18 +11,15 @@ from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.problems import EVALUATION
 from assets.core.recipe import Input, recipe
+from assets.fastmcts.arms import PAIR_ARMS, SAMPLED_ARMS, SFT_ARMS
 from assets.fastmcts.assets import POLICY, PROBLEMS_OF_USER
 from assets.fastmcts.codec import ChatCodec
 from assets.fastmcts.config import SEEDS, PathsConfig, PreferencesConfig
 from assets.fastmcts.extract import Preference, diverse_leaves, even_share, preferences, swapped_by_coin
-from assets.fastmcts.measure import within_budget
+from assets.fastmcts.measure import unequal_budgets, within_budget
 from assets.fastmcts.rows import trees_of
 from assets.fastmcts.tree import Tree
 
-# At equal sampling tokens, as published, and cut to equally many rows.
-SAMPLED_ARMS = ("rejection", "fastmcts")
-SFT_ARMS = (*SAMPLED_ARMS, "rejection_equal_rows", "fastmcts_equal_rows")
-PAIR_ARMS = ("branch_pairs", "random_pairs")
 PATHS = pl.Schema(
     {
         "id": pl.String(),
@@ -122,18 +119,6 @@ def questions_and_budgets(screened: pl.DataFrame) -> tuple[dict[str, str], dict[
     """By the id in the problem set."""
     ids = screened["parents"].list.first()
     return dict(zip(ids, screened["question"], strict=True)), dict(zip(ids, screened["budget"], strict=True))
-
-
-def unequal_budgets(simulations: pl.DataFrame, budgets: Mapping[str, int]) -> list[str]:
-    """Problems that were left before their budget was spent, or went on after the simulation that spent it."""
-    spent = simulations.sort("iteration").group_by("problem_id").agg(
-        total=pl.col("tokens_generated").sum(), last=pl.col("tokens_generated").last()
-    )  # fmt: skip
-    return [
-        problem
-        for problem, total, last in spent.sort("problem_id").iter_rows()
-        if not total - last < budgets[problem] <= total
-    ]
 
 
 def paths_frame(

@@ -18,6 +18,7 @@ from assets.core.resources import LakeResource
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.fastmcts import assets as search_assets
+from assets.fastmcts.arms import ARMS, PAIR_ARMS, SFT_ARMS
 from assets.fastmcts.assets import problems_of
 from assets.fastmcts.checkpoints import CHECKPOINTS
 from assets.fastmcts.codec import ChatCodec
@@ -31,10 +32,10 @@ from assets.fastmcts.config import (
     ScreenConfig,
     SearchConfig,
 )
-from assets.fastmcts.evaluation import ARMS, SCORED, fastmcts_claims, label_check
+from assets.fastmcts.evaluation import SCORED, fastmcts_claims, label_check
 from assets.fastmcts.run import run_search
 from assets.fastmcts.search import Settings, Simulation
-from assets.fastmcts.training_rows import PAIR_ARMS, SFT_ARMS, preference_pairs, sft_rows
+from assets.fastmcts.training_rows import preference_pairs, sft_rows
 from assets.fastmcts.tree import Rule
 from tests.assets.fastmcts.small_policy import WORLD, problems, train_policy
 
