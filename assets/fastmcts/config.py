@@ -89,7 +89,7 @@ class TrainConfig(dg.Config):
     """What both kinds of training have in common; every arm takes the same steps of the same size."""
 
     steps: int = Field(gt=0, description="Updates, of every arm alike.")
-    sequence_length: int = Field(160, gt=1, description="Tokens per row; longer examples and pairs are dropped, counted.")
+    sequence_length: int = Field(160, gt=1, description="Tokens per row; longer examples are dropped, and counted.")
     batch_rows: int = Field(12, gt=0, description="Rows per step.")
     peak_lr: float = Field(gt=0, description="Peak learning rate.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps with rising learning rate; ours.")
