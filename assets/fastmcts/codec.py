@@ -19,9 +19,18 @@ class ChatCodec:
         self._tokenizer, self._marker = load_chat_tokenizer(folder), marker
         self._generation_prompt = generation_prompt
         self._pieces: dict[int, str] = {}
+        # A tree asks for its question with every simulation, and a template takes a millisecond.
+        self._questions: dict[str, tuple[int, ...]] = {}
 
     def prompt(self, question: str, shots: Sequence[Shot]) -> tuple[int, ...]:
         """Solved examples as earlier turns, and the question. Raises `chat.Refused`."""
+        if shots:
+            return self._rendered(question, shots)
+        if question not in self._questions:
+            self._questions[question] = self._rendered(question, ())
+        return self._questions[question]
+
+    def _rendered(self, question: str, shots: Sequence[Shot]) -> tuple[int, ...]:
         turns = [
             turn
             for shot in shots

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ class Journal:
         """Passes the simulations on, each after it was written."""
         with self._path.open("ab", buffering=0) as file:
             for each in simulations:
-                file.write(orjson.dumps(asdict(each)) + b"\n")
+                file.write(orjson.dumps(each) + b"\n")
                 yield each
 
 
