@@ -16,7 +16,7 @@ from assets.fastmcts import plots
 from assets.fastmcts.arms import ARMS, CHECKPOINT_OF, POLICY_KEY
 from assets.fastmcts.assets import POLICY, PROBLEMS_OF_USER, problems_of
 from assets.fastmcts.baselines import rejection
-from assets.fastmcts.claims import Searches, curves, measure_claims, precision_by_visits, right_by_difficulty
+from assets.fastmcts.claims import KINDS, Searches, curves, measure_claims, precision_by_visits, right_by_difficulty
 from assets.fastmcts.codec import ChatCodec
 from assets.fastmcts.config import SEEDS, EvaluateConfig
 from assets.fastmcts.labels import labelled_steps
@@ -60,6 +60,7 @@ LABELS = pl.Schema(
         "visits": pl.Int64(),
         "wins": pl.Int64(),
         "rejected": pl.Boolean(),
+        "repeated": pl.Boolean(),
         "wrong": pl.Boolean(),
     }
 )
@@ -161,8 +162,9 @@ def label_check(out: DatasetWriter, simulations: Dataset, world: Dataset, policy
             rows.append(place | asdict(step))
     frame = pl.DataFrame(rows, schema=LABELS)
     out.write(frame)
-    precision = precision_by_visits(frame)
-    out.describe(precision_by_min_visits={str(visits): found for visits, (found, _) in precision.items()})
+    out.describe(precision={
+        kind: {str(visits): share for visits, (share, _) in precision_by_visits(frame, kind).items()} for kind in KINDS
+    })  # fmt: skip
 
 
 @recipe(
@@ -205,10 +207,12 @@ def fastmcts_claims(out: DatasetWriter, **by_name: dict[str, Dataset]) -> None:
         out.plot("balance", plots.plot_bars(
             right_by_difficulty(budgeted), x="difficulty (operations)", y="right paths per problem"))  # fmt: skip
     if labels.height:
-        found = precision_by_visits(labels)
+        shares = {
+            text: {float(visits): [share] for visits, (share, _) in precision_by_visits(labels, kind).items()}
+            for kind, text in KINDS.items()
+        }
         out.plot("label_precision", plots.plot_curves(
-            {"rejected steps that are wrong": {float(visits): [share] for visits, (share, _) in found.items()}},
-            x="least visits without a right answer", y="share"))  # fmt: skip
+            shares, x="least visits without a right answer", y="share that is really wrong"))  # fmt: skip
 
 
 def _all(partitions: dict[str, Dataset]) -> pl.DataFrame:

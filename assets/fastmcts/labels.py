@@ -15,8 +15,8 @@ from assets.worlds.chain_arith.steps import check_steps
 class Labelled:
     """A step of a tree: what the search says of it, and whether the step checker finds it wrong.
 
-    `rejected`: no answer through it was right, and its parent leads to a right one, so that a preference pair rejects
-    it once it has visits enough.
+    `rejected`: no answer through it was right, and its parent leads to a right one. `repeated`: a sibling that leads to
+    a right answer is the same step, so that no preference pair is made of it.
     """
 
     node: int
@@ -24,6 +24,7 @@ class Labelled:
     visits: int
     wins: int
     rejected: bool
+    repeated: bool
     wrong: bool
 
 
@@ -33,6 +34,8 @@ def labelled_steps(tree: Tree, problem: Problem, rule: Rule, codec: Codec) -> It
         if node.parent is None:
             continue
         correct = check_steps(problem, codec.text(tree.prefix(place)), rule).correct
-        rejected = not node.wins and tree.nodes[node.parent].wins > 0
+        siblings = [tree.nodes[each] for each in tree.nodes[node.parent].children]
+        rejected = not node.wins and any(each.wins for each in siblings)
+        repeated = rejected and any(each.wins and each.step == node.step for each in siblings)
         wrong = not correct[-1] if correct else True
-        yield Labelled(place, node.depth, node.visits, node.wins, rejected, wrong)
+        yield Labelled(place, node.depth, node.visits, node.wins, rejected, repeated, wrong)

@@ -119,16 +119,15 @@ def test_training_claims_pair_items_and_seeds() -> None:
 
 
 def test_label_precision_by_visits() -> None:
-    """Steps rejected after one wrong answer are half right here, those after two all wrong."""
-    rows = [
-        {"seed": seed, "visits": visits, "rejected": rejected, "wrong": wrong}
-        for seed in SEEDS
-        for visits, rejected, wrong in [(1, True, False), (2, True, True)] * 40 + [(3, False, False)] * 80
-    ]
-    labels = pl.DataFrame(rows)
-    assert precision_by_visits(labels) == {1: (0.5, 240), 2: (1.0, 120)}
+    """Steps rejected after one wrong answer are half right here, those after two all wrong; steps that a right sibling
+    repeats make no pairs."""
+    drawn = [(1, True, True, False), (2, True, False, True)] * 40 + [(3, False, False, False)] * 80
+    names = ["visits", "rejected", "repeated", "wrong"]
+    labels = pl.DataFrame([dict(zip(names, row, strict=True)) | {"seed": seed} for seed in SEEDS for row in drawn])
+    assert precision_by_visits(labels, "rejected") == {1: (0.5, 240), 2: (1.0, 120)}
+    assert precision_by_visits(labels, "paired") == {1: (1.0, 120), 2: (1.0, 120)}
     found = list(measure_claims(NO_ABLATIONS, NO_ABLATIONS, NOTHING, labels))
-    assert [each.verdict for each in found] == ["reproduced", "reproduced"]
+    assert [each.verdict for each in found] == ["reproduced"] * 4
     assert found[1].difference == pytest.approx(0.75)
 
 

@@ -13,7 +13,8 @@ from assets.worlds.chain_arith.tokenizer import save_tokenizer
 
 
 def test_rejected_and_wrong_are_told_apart(tmp_path: Path) -> None:
-    """A wrong step below a right one is rejected and wrong; an unlucky right step is rejected though it is not; what
+    """A wrong step below a right one is rejected and wrong; an unlucky right step is rejected though it is not,
+    but repeats its right sibling; what
     comes below a hopeless step is not rejected again."""
     save_tokenizer(tmp_path)
     codec = ChatCodec(tmp_path, "\n")
@@ -25,8 +26,8 @@ def test_rejected_and_wrong_are_told_apart(tmp_path: Path) -> None:
         steps = codec.steps([vocabulary[character] for character in text])
         tree.add(ROOT, steps, won, iteration, SearchRule())
     found = {step.node: step for step in labelled_steps(tree, parse_question("1+2*2=?"), Rule(10), codec)}
-    assert [(node, step.rejected, step.wrong) for node, step in found.items()] == [
-        (1, False, False), (2, False, False), (3, False, False),
-        (4, True, True), (5, False, False), (6, False, False),
-        (7, True, False), (8, False, True), (9, False, False),
+    assert [(node, step.rejected, step.repeated, step.wrong) for node, step in found.items()] == [
+        (1, False, False, False), (2, False, False, False), (3, False, False, False),
+        (4, True, False, True), (5, False, False, False), (6, False, False, False),
+        (7, True, True, False), (8, False, False, True), (9, False, False, False),
     ]  # fmt: skip
