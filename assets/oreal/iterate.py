@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from models.training.plan import StepRecord, TrainingPlan
 
 STEPS = "steps.jsonl"
+# An update is computed in so many parts of about equally many tokens, which stay in a CPU's caches.
+PARTS = 4
 RECORD_MEANS = ("kl", "entropy", "logprob_gap", "large_gap", "positive", "negative", "weight_right", "weight_wrong")
 
 
@@ -197,9 +199,10 @@ class Loop:
         longest = max(len(prompt) for prompt in self.problems.prompts.values())
         steps = config.iterations * config.updates
         return TrainingPlan(
-            steps=steps, batch_rows=1, sequence_length=longest + config.max_new_tokens, peak_lr=peak_lr,
-            warmup_steps=min(config.warmup_steps, steps), min_lr_fraction=0.2, weight_decay=config.weight_decay,
-            seed=self.seed, checkpoint_every=steps, dtype=self.trainer.dtype, threads=self.trainer.threads,
+            steps=steps, batch_rows=PARTS, accumulation=PARTS, sequence_length=longest + config.max_new_tokens,
+            peak_lr=peak_lr, warmup_steps=min(config.warmup_steps, steps), min_lr_fraction=0.2,
+            weight_decay=config.weight_decay, seed=self.seed, checkpoint_every=steps, dtype=self.trainer.dtype,
+            threads=self.trainer.threads,
         )  # fmt: skip
 
     def _steps(self, iteration: int) -> tuple[int, int]:
