@@ -12,6 +12,10 @@ import assets.clusterclip.assets
 import assets.clusterclip.evaluation
 import assets.corpora.assets
 import assets.corpora.problem_assets
+import assets.fastmcts.assets
+import assets.fastmcts.checkpoints
+import assets.fastmcts.evaluation
+import assets.fastmcts.training_rows
 import assets.internlm2.assets
 import assets.oreal.assets
 import assets.oreal.champions
@@ -45,6 +49,10 @@ MODULES = (
     assets.oreal.policies,
     assets.oreal.evaluation,
     assets.oreal.results,
+    assets.fastmcts.assets,
+    assets.fastmcts.training_rows,
+    assets.fastmcts.checkpoints,
+    assets.fastmcts.evaluation,
     assets.oreal.champions,
 )
 

@@ -76,13 +76,19 @@ oreal_arms = dg.define_asset_job(
     partitions_def=SEEDS,
     description="Every arm of OREAL for one seed: the ladder and the baselines.",
 )
+fastmcts_arms = dg.define_asset_job(
+    "fastmcts_arms",
+    selection=PROBLEMS | dg.AssetSelection.groups("worlds", "fastmcts") | dg.AssetSelection.assets("oreal/sft_policy"),
+    partitions_def=SEEDS,
+    description="Search, its baselines and the arms trained on their answers, for one seed.",
+)
 claims = dg.define_asset_job(
     "claims",
     selection=dg.AssetSelection.groups("claims", "staging", "marts"),
     description="Claims and marts from the scores that there are.",
 )
 # For each system: the job that makes its arms for one seed.
-ARMS = {"clusterclip": clusterclip_arms, "case2code": case2code_arms, "oreal": oreal_arms}
+ARMS = {"clusterclip": clusterclip_arms, "case2code": case2code_arms, "fastmcts": fastmcts_arms, "oreal": oreal_arms}
 # And the one that measures its claims alone, whatever was made of the others.
 CLAIMS = {
     system: dg.define_asset_job(

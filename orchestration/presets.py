@@ -11,10 +11,13 @@ import dagster as dg
 import assets.case2code.config as case2code
 import assets.clusterclip.config as clusterclip
 import assets.corpora.config as corpora
+import assets.fastmcts.config as fastmcts
 import assets.internlm2.config as internlm2
 import assets.oreal.config as oreal
 import assets.worlds.chain_arith.config as chain_arith
 from assets.case2code.arms import ARMS, TRAINED_ARMS
+from assets.fastmcts.arms import ARMS as FASTMCTS_ARMS
+from assets.fastmcts.arms import PAIR_ARMS, SFT_ARMS
 from assets.oreal.arms import ARMS as OREAL_ARMS
 from assets.oreal.arms import CHOICES, QUICK_ARMS
 
@@ -28,12 +31,14 @@ class Preset:
     clusterclip: clusterclip.Config
     case2code: case2code.Config
     chain_arith: chain_arith.Config
+    fastmcts: fastmcts.Config
     oreal: oreal.Config
 
 
+SYSTEMS = (corpora, internlm2, clusterclip, case2code, chain_arith, fastmcts, oreal)
 PRESETS = {
-    "tiny": Preset(corpora.TINY, internlm2.TINY, clusterclip.TINY, case2code.TINY, chain_arith.TINY, oreal.TINY),
-    "paper": Preset(corpora.PAPER, internlm2.PAPER, clusterclip.PAPER, case2code.PAPER, chain_arith.PAPER, oreal.PAPER),
+    "tiny": Preset(*(system.TINY for system in SYSTEMS)),  # type: ignore[arg-type]
+    "paper": Preset(*(system.PAPER for system in SYSTEMS)),  # type: ignore[arg-type]
 }
 
 
@@ -116,10 +121,27 @@ def _oreal_arms(preset: Preset) -> Mapping[str, dg.Config]:
     }
 
 
+def _fastmcts_arms(preset: Preset) -> Mapping[str, dg.Config]:
+    searches = ("simulations", "rejection", "vanilla")
+    return {
+        **_problems(preset),
+        "oreal__sft_policy": preset.oreal.sft,
+        "fastmcts__problems": preset.fastmcts.screen,
+        **{f"fastmcts__{name}": preset.fastmcts.search for name in searches},
+        "fastmcts__ablations": preset.fastmcts.ablation,
+        "fastmcts__sft_rows": preset.fastmcts.paths,
+        "fastmcts__preferences": preset.fastmcts.preferences,
+        **{f"fastmcts__checkpoint__{arm}": preset.fastmcts.learn for arm in SFT_ARMS},
+        **{f"fastmcts__checkpoint__{arm}": preset.fastmcts.prefer for arm in PAIR_ARMS},
+        **{f"fastmcts__scores__{arm}": preset.fastmcts.evaluate for arm in FASTMCTS_ARMS},
+    }
+
+
 SECTIONS: Mapping[str, Callable[[Preset], Mapping[str, dg.Config]]] = {
     "quickstart": _quickstart,
     "case2code": _case2code,
     "case2code_arms": _case2code_arms,
+    "fastmcts_arms": _fastmcts_arms,
     "oreal": _oreal,
     "oreal_arms": _oreal_arms,
 }

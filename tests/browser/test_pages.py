@@ -22,7 +22,9 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(find_chromium() is None, reason=f"no Chromium on the PATH: {', '.join(CHROMIUM_NAMES)}"),
 ]
-GROUPS = ("corpora", "internlm2", "clusterclip", "case2code", "claims", "staging", "marts")
+GROUPS = (
+    "corpora", "internlm2", "clusterclip", "case2code", "worlds", "oreal", "fastmcts", "claims", "staging", "marts"
+)  # fmt: skip
 DOCUMENTS = 40
 RUN_MS = 240_000
 
