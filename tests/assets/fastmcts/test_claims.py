@@ -102,6 +102,7 @@ def test_components_have_the_published_directions_only() -> None:
     assert verdicts["without_both", "share"] == "reproduced"
     assert verdicts["without_dynamic", "right"] == "reproduced"
     assert verdicts["without_stay", "share"] == "inconclusive"
+    assert verdicts["without_dynamic", "share"] == "reproduced"
 
 
 def test_training_claims_pair_items_and_seeds() -> None:
