@@ -26,11 +26,30 @@ class Published:
         with self._lake.hold(self._key, partition):
             known = self._lake.version(self._key, partition, mark)
             if known is not None and known.is_whole:
-                return known
-            dataset = self._lake.build(
-                key=self._key, partition=partition, kind="dataset", fingerprint=mark, ingredients={"made_by": made_by},
-                fill=fill, keeps_ledger=False,
-            )  # fmt: skip
+                self._lake.point(known)
+                dataset = known
+            else:
+                dataset = self._lake.build(
+                    key=self._key, partition=partition, kind="dataset", fingerprint=mark,
+                    ingredients={"made_by": made_by}, fill=fill, keeps_ledger=False,
+                )  # fmt: skip
+            # Also of a known one: a kill may have come between the lake and Dagster.
+            if not self._told(partition, dataset):
+                self._tell(partition, dataset)
+        return dataset
+
+    def _told(self, partition: str, dataset: Dataset) -> bool:
+        """Whether Dagster's last word on the partition is this content."""
+        instance, key = self._context.instance, dg.AssetKey(self._key.split("/"))
+        if not instance.has_dynamic_partition(self._key, partition):
+            return False
+        last = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
+        ).records
+        event = last[0].asset_materialization if last else None
+        return event is not None and (event.tags or {}).get("dagster/data_version") == dataset.digest
+
+    def _tell(self, partition: str, dataset: Dataset) -> None:
         self._context.instance.add_dynamic_partitions(self._key, [partition])
         self._context.log_event(
             dg.AssetMaterialization(
@@ -38,7 +57,6 @@ class Published:
                 tags={"dagster/data_version": dataset.digest},
             )
         )  # fmt: skip
-        return dataset
 
 
 def rows_and_numbers(rows: pl.DataFrame, record: Mapping[str, object]) -> Callable[[DatasetWriter], None]:
