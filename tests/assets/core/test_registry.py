@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assets.core.errors import AthanorError, InputError
-from assets.core.registry import Promotion, champion_folder, register_champion
+from assets.core.registry import BITS_PER_BYTE, Promotion, Yardstick, champion_folder, register_champion
 from assets.core.tracking import DIGEST, FINGERPRINT, Tracking
 
 
@@ -37,11 +37,18 @@ Models = dict[str, tuple[Path, str]]
 
 
 def register(
-    tracking: Tracking, name: str, model_id: str, score: float, score_of: Callable[[Path], float], passes: bool = True
+    tracking: Tracking,
+    name: str,
+    model_id: str,
+    score: float,
+    score_of: Callable[[Path], float],
+    passes: bool = True,
+    yardstick: Yardstick = BITS_PER_BYTE,
 ) -> Promotion:
     return register_champion(
-        tracking, name=name, model_id=model_id, candidate_score=score, passes_checks=passes, score_of=score_of
-    )
+        tracking, name=name, model_id=model_id, candidate_score=score, passes_checks=passes, score_of=score_of,
+        yardstick=yardstick,
+    )  # fmt: skip
 
 
 def test_first_that_passes_its_checks_is_champion(tracking: Tracking, models: Models) -> None:
@@ -89,6 +96,22 @@ def test_only_a_better_score_moves_the_alias(
     assert f"the {measured:.4f} of version 1" in decision.reason
     assert champion(tracking, name) == ("2" if moved else "1")
     assert tracking.client().get_model_version(name, "2").tags["athanor.decision"] == decision.reason
+
+
+@pytest.mark.parametrize(("candidate", "moved"), [(0.8, True), (0.4, False), (0.5, False)])
+def test_a_yardstick_may_prefer_more(tracking: Tracking, models: Models, candidate: float, moved: bool) -> None:
+    """Protects policies that are compared by accuracy from a registry that prefers less; the words are its own."""
+    accuracy = Yardstick("greedy accuracy", "higher", "test problems")
+    name = f"accuracy {candidate}"
+    register(tracking, name, models["first"][1], 0.9, never, yardstick=accuracy)
+    decision = register(tracking, name, models["second"][1], candidate, lambda folder: 0.5, yardstick=accuracy)
+    assert decision.moved is moved
+    assert champion(tracking, name) == ("2" if moved else "1")
+    verb = "beat" if moved else "do not beat"
+    assert decision.reason == (
+        f"{candidate:.4f} greedy accuracy {verb} the 0.5000 of version 1 on the same test problems"
+    )
+    assert tracking.client().get_model_version(name, "2").tags["athanor.heldout_greedy_accuracy"] == repr(candidate)
 
 
 def test_failed_checks_never_move_the_alias(tracking: Tracking, models: Models) -> None:
