@@ -91,7 +91,7 @@ def iterate_ours(folder: Path, setting: dict[str, Any]) -> None:
     from assets.oreal.arms import ARMS
     from assets.oreal.config import PolicyConfig
     from models.architecture import huggingface, token_reward_folder
-    from models.architecture.heads import token_reward_from_decoder
+    from models.architecture.heads import TokenRewardModel
     from models.inference.torch_engine import TorchEngine
     from models.training import loop as training
     from models.training.chat import load_chat_tokenizer
@@ -99,9 +99,9 @@ def iterate_ours(folder: Path, setting: dict[str, Any]) -> None:
     start, reward = folder / "model", folder / f"reward-{os.getpid()}"
     rows = pl.read_parquet(folder / "prompts.parquet")
     prompts = prompt_ids(load_chat_tokenizer(start), rows["question"].to_list())
-    token_reward_folder.save_token_reward_folder(
-        token_reward_from_decoder(huggingface.load_folder(start).float()), reward, start
-    )
+    # An untrained head, not one of zeros: that would give every token a weight of 0.
+    scorer = TokenRewardModel(huggingface.load_folder(start).float())
+    token_reward_folder.save_token_reward_folder(scorer, reward, start)
     problems = iterate.Problems(rows, dict(zip(rows["id"], prompts, strict=True)))
     config = PolicyConfig(
         iterations=ITERATIONS, prompts_per_iteration=PROMPTS, n_samples=GROUP, updates=1, peak_lr=LEARNING_RATE,
@@ -112,7 +112,7 @@ def iterate_ours(folder: Path, setting: dict[str, Any]) -> None:
     timed = [
         (iterate, "roll_out", "generate"), (TorchEngine, "load_weights", "load weights"),
         (iterate, "grade_rollouts", "verify"), (iterate, "select", "score"), (iterate, "weigh_tokens", "score"),
-        (iterate, "train_model", "update"), (iterate.Loop, "_update_reward", "update of the token reward model"),
+        (iterate.Loop, "_update_policy", "update"), (iterate.Loop, "_update_reward", "update of the token reward model"),
         (iterate, "phase", "persist"), (iterate, "_replace", "persist"), (training, "_save", "persist"),
         (training, "newest_state", "persist"), (os, "fsync", "fsync"),
     ]  # fmt: skip
