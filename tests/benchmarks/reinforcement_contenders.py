@@ -112,7 +112,7 @@ def iterate_ours(folder: Path, setting: dict[str, Any]) -> None:
     timed = [
         (iterate, "roll_out", "generate"), (TorchEngine, "load_weights", "load weights"),
         (iterate, "grade_rollouts", "verify"), (iterate, "select", "score"), (iterate, "weigh_tokens", "score"),
-        (iterate.Loop, "_update_policy", "update"), (iterate.Loop, "_update_reward", "update of the token reward model"),
+        (iterate.Loop, "_update_policy", "update"), (iterate.Loop, "_update_reward", "reward model"),
         (iterate, "phase", "persist"), (iterate, "_replace", "persist"), (training, "_save", "persist"),
         (training, "newest_state", "persist"), (os, "fsync", "fsync"),
     ]  # fmt: skip
