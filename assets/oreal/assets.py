@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 PROBLEMS = Input("corpora/problems")
 POLICY = Input("oreal/sft_policy")
 ROLLOUTS = Input("oreal/initial_rollouts")
+# Keeps the noise of the start's rollouts apart from that of the iterations.
+INITIAL = 1
 
 
 def verifier_libraries(config: object) -> dict[str, object]:
@@ -193,7 +195,7 @@ def initial_rollouts(
         raise InputError("there are no problems for reinforcement learning", "give some of the split `rl`")
     prompts = prompt_ids(load_chat_tokenizer(policy.folder), asked["question"].to_list())
     sampling = Sampling(config.max_new_tokens, temperature=config.temperature, top_p=config.top_p)
-    seeds = [derived_seed(config.seed, int(partition), place) for place in range(asked.height)]
+    seeds = [derived_seed(config.seed, INITIAL, int(partition), place) for place in range(asked.height)]
     out.ledger.rows_in = asked.height * config.n_samples
     with policy_engine.open(policy.folder, out.work / "logs") as engine, Verifier() as verifier:
         drawn = roll_out(engine, asked["id"].to_list(), prompts, sampling, n=config.n_samples, seeds=seeds)

@@ -150,8 +150,9 @@ def _check(out: DatasetWriter, config: PolicyConfig, arm: str, records: list[dic
         "entropy_and_length_within_bounds", min(entropies) > 0 and min(ended) >= config.min_ended,
         lowest_entropy=min(entropies), least_share_ended=min(ended),
     )  # fmt: skip
-    weights = [*_known(records, "weight_right"), *_known(records, "weight_wrong")]
-    out.check("tokens_have_weight", float(np.mean(weights)) > 0, mean_weight=float(np.mean(weights)))
+    # Each side by itself: a weak reward model may give one of them nothing, and the other alone would train.
+    means = {name: float(np.mean(_known(records, name) or [1.0])) for name in ("weight_right", "weight_wrong")}
+    out.check("tokens_have_weight", min(means.values()) > 0, **means)
 
 
 POLICIES = [

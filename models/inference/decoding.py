@@ -109,7 +109,8 @@ class DecodingModel:
         """Gives the slots `targets` the first `length` tokens of the slot `source`."""
         blocks = -(-length // BLOCK)
         for cache in (*self._keys, *self._values):
-            cache[list(targets), :blocks] = cache[source, :blocks]
+            # A copy: where a slot is one block, torch takes source and targets for overlapping.
+            cache[list(targets), :blocks] = cache[source, :blocks].clone()
 
     @torch.no_grad()
     def step(self, tokens: Tensor, slots: Tensor, places: Tensor) -> Tensor:

@@ -119,11 +119,12 @@ def _take_steps(run: Run, state: TrainerState, stop: StopRequest) -> None:
         between_periods = state.step % run.source.update_period == 0
         stopping = between_periods and _any_process(stop.signal is not None, run)
         due = between_periods and state.step - last_saved >= plan.checkpoint_every
+        # Told before it is saved: a step whose state is kept is never taken again, and would not be told any more.
+        if run.backend.rank == 0:
+            run.on_step(record)
         if due or stopping or state.step == run.last_step:
             _save(run, state)
             last_saved = state.step
-        if run.backend.rank == 0:
-            run.on_step(record)
         if stopping and state.step < run.last_step:
             raise TrainingStopped(
                 f"asked to end: saved after step {state.step} of {plan.steps} in {run.state_folder}; "

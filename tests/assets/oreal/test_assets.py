@@ -179,14 +179,14 @@ def test_iterations_lead_back_to_problems(world: World) -> None:
 
 
 def test_tokens_are_the_text(world: World) -> None:
-    """Protects from training on other tokens than were sampled: ids decode to the text and, where it ended, the stop
-    token; there is a logprob for each."""
-    from models.training.chat import load_chat_tokenizer
+    """Protects from training on other tokens than were sampled: ids decode to the text, and the stop token is the last
+    where it ended; there is a logprob for each."""
+    from models.training.chat import load_chat_tokenizer, stop_token_id
 
     tokenizer = load_chat_tokenizer(world.get("sft_policy").folder)
     for row in pl.concat(world.iterations()).iter_rows(named=True):
-        stop = "<|im_end|>" if row["ended"] else ""
-        assert tokenizer.decode(row["token_ids"]) == row["text"] + stop
+        assert tokenizer.decode(row["token_ids"], skip_special_tokens=True) == row["text"]
+        assert (row["token_ids"][-1] == stop_token_id(tokenizer)) == row["ended"]
         assert len(row["logprobs"]) == len(row["token_ids"]) == row["tokens"] == len(row["token_weights"])
 
 

@@ -102,7 +102,7 @@ def test_accumulation_changes_no_run(config: DecoderConfig, corpus: Corpus, tmp_
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("killed_after", [10, 13])
+@pytest.mark.parametrize("killed_after", [11, 13])
 def test_resumed_run_is_bit_equal(
     config: DecoderConfig, corpus: Corpus, tmp_path: Path, killed_after: int, dtype: str
 ) -> None:
