@@ -33,6 +33,27 @@ ROLLOUTS = pl.Schema(
 )
 GRADED = pl.Schema({**ROLLOUTS, "outcome": pl.String(), "extracted": pl.String(), "reward": pl.Float64()})
 
+# An answer of an evaluation, a row a problem (specification: evaluation core). Aggregate later, from these rows.
+RUN_RECORD = pl.Schema(
+    {
+        "id": pl.String(),
+        "parents": pl.List(pl.String()),
+        "arm": pl.String(),
+        "seed": pl.Int64(),
+        "item_id": pl.String(),
+        "group_id": pl.String(),
+        "difficulty": pl.Int64(),
+        "skill": pl.String(),
+        "prompt": pl.String(),
+        "raw_output": pl.String(),
+        "parsed": pl.String(),
+        "parse_ok": pl.Boolean(),
+        "outcome": pl.String(),
+        "score": pl.Float64(),
+        "n_tokens": pl.Int64(),
+    }
+)
+
 
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, questions: Sequence[str]) -> list[tuple[int, ...]]:
     """What the policy reads of each question: a user's message by the tokenizer's chat template. Raises `Refused`."""
@@ -99,6 +120,36 @@ def grade_rollouts(verifier: Verifier, rollouts: pl.DataFrame, problems: pl.Data
         extracted=pl.Series([grade.extracted for grade in grades], dtype=pl.String),
         reward=pl.Series([grade.reward for grade in grades], dtype=pl.Float64),
     )
+
+
+def greedy(
+    engine: Engine, verifier: Verifier, problems: pl.DataFrame, prompts: Sequence[tuple[int, ...]], max_new_tokens: int
+) -> pl.DataFrame:
+    """The likeliest answer to every problem, graded."""
+    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
+    rollouts = roll_out(engine, problems["id"].to_list(), prompts, sampling, n=1, seeds=[0] * problems.height)
+    return grade_rollouts(verifier, rollouts, problems)
+
+
+def record_rows(asked: pl.DataFrame, answers: pl.DataFrame, *, checkpoint: str, arm: str, seed: int) -> pl.DataFrame:
+    """One graded answer to each problem, in their order, as RUN_RECORD. `checkpoint` is the id of its row."""
+    return asked.select(
+        id=pl.Series([content_id("score", checkpoint, name) for name in asked["id"]], dtype=pl.String),
+        parents=pl.concat_list("id", pl.lit(checkpoint)),
+        arm=pl.lit(arm),
+        seed=pl.lit(seed, dtype=pl.Int64),
+        item_id="id",
+        group_id=pl.col("difficulty").cast(pl.String),
+        difficulty="difficulty",
+        skill="skill",
+        prompt="question",
+        raw_output=answers["text"],
+        parsed=answers["extracted"],
+        parse_ok=answers["extracted"].is_not_null(),
+        outcome=answers["outcome"],
+        score=(answers["outcome"] == "right").cast(pl.Float64),
+        n_tokens=answers["tokens"],
+    ).select(RUN_RECORD.names())
 
 
 def right_matrix(graded: pl.DataFrame, n: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

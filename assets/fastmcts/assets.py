@@ -13,7 +13,7 @@ from assets.core.lake import Dataset, DatasetWriter
 from assets.core.policy_engine import PolicyEngineResource
 from assets.core.problems import PROBLEMS
 from assets.core.recipe import Input, recipe
-from assets.core.verifier import Answer, Verifier
+from assets.core.verifier import Answer, Verifier, verifier_identity
 from assets.fastmcts import plots
 from assets.fastmcts.arms import POLICY_KEY
 from assets.fastmcts.baselines import rejection, vanilla, without_dynamic, without_stay
@@ -21,7 +21,7 @@ from assets.fastmcts.codec import ChatCodec
 from assets.fastmcts.config import SEEDS, AblationConfig, ScreenConfig, SearchConfig
 from assets.fastmcts.measure import right_paths
 from assets.fastmcts.rows import NODES, nodes_add_up, nodes_frame, simulations_frame, trees_of
-from assets.fastmcts.run import ENGINE_SLOTS, run_search, verifier_libraries
+from assets.fastmcts.run import ENGINE_SLOTS, run_search
 from assets.fastmcts.search import Problem, Settings, Shot
 from assets.fastmcts.tree import Rule
 
@@ -47,7 +47,7 @@ ABLATIONS: dict[str, Change] = {
     "without_both": without_both,
 }
 SEARCHED: dict[str, Any] = {
-    "external": verifier_libraries,
+    "external": verifier_identity,
     "inputs": {"screened": Input("fastmcts/problems"), "problems": PROBLEMS_OF_USER, "policy": POLICY},
     "partitions": SEEDS,
     "resources": ("policy_engine",),
@@ -61,7 +61,7 @@ SEARCHED: dict[str, Any] = {
     "fastmcts/problems",
     inputs={"problems": PROBLEMS_OF_USER, "policy": POLICY},
     partitions=SEEDS,
-    external=verifier_libraries,
+    external=verifier_identity,
     checks=("verifier_unit_set", "search_split_only"),
     resources=("policy_engine",),
     kinds={"pytorch"},

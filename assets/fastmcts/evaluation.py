@@ -11,44 +11,19 @@ from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.policy_engine import PolicyEngineResource
 from assets.core.recipe import CHEAP, Input, recipe
-from assets.core.verifier import Answer, Verifier
+from assets.core.rollouts import RUN_RECORD, greedy, prompt_ids, record_rows
+from assets.core.verifier import Verifier, verifier_identity
 from assets.fastmcts import plots
 from assets.fastmcts.arms import ARMS, CHECKPOINT_OF, POLICY_KEY
-from assets.fastmcts.assets import POLICY, PROBLEMS_OF_USER, problems_of
-from assets.fastmcts.baselines import rejection
+from assets.fastmcts.assets import POLICY, PROBLEMS_OF_USER
 from assets.fastmcts.claims import KINDS, Searches, curves, measure_claims, precision_by_visits, right_by_difficulty
 from assets.fastmcts.codec import ChatCodec
 from assets.fastmcts.config import SEEDS, EvaluateConfig
 from assets.fastmcts.labels import labelled_steps
 from assets.fastmcts.rows import trees_of
-from assets.fastmcts.run import run_search, verifier_libraries
-from assets.fastmcts.search import Settings
-from assets.fastmcts.tree import Rule
 from assets.worlds.chain_arith.problems import Rule as ArithmeticRule
 from assets.worlds.chain_arith.problems import parse_question
 
-# The run record of an evaluation (specification: evaluation core), a row per test problem.
-SCORES = pl.Schema(
-    {
-        "id": pl.String(),
-        "parents": pl.List(pl.String()),
-        "arm": pl.String(),
-        "seed": pl.Int64(),
-        "item_id": pl.String(),
-        "group_id": pl.String(),
-        "difficulty": pl.Int64(),
-        "skill": pl.String(),
-        "prompt": pl.String(),
-        "raw_output": pl.String(),
-        "parsed": pl.String(),
-        "parse_ok": pl.Boolean(),
-        "outcome": pl.String(),
-        "score": pl.Float64(),
-        "n_tokens": pl.Int64(),
-    }
-)
-# Of the problem, not of the answer.
-FACTS = ("difficulty", "skill", "group_id")
 LABELS = pl.Schema(
     {
         "id": pl.String(),
@@ -75,46 +50,18 @@ def score_checkpoint(
     policy_engine: PolicyEngineResource,
 ) -> None:
     """Greedy answers of a checkpoint to the test problems, graded; the same problems for every arm and seed."""
-    rows = problems.read().filter(pl.col("split") == "test").sort("id")
-    rows = rows.head(config.n_problems or rows.height)
+    from models.training.chat import load_chat_tokenizer
+
+    asked = problems.read().filter(pl.col("split") == "test").sort("id")
+    asked = asked.head(config.n_problems or asked.height)
     arm = "policy" if checkpoint.manifest.key == POLICY_KEY else checkpoint.manifest.key.rsplit("/", 1)[-1]
-    record = str(checkpoint.read("id")["id"][0])
-    settings = Settings(rejection(Rule()), config.max_tokens, temperature=0.0, iterations=1)
-    codec, asked = ChatCodec(checkpoint.folder, "\n"), {problem.id: problem for problem in problems_of(rows)}
+    prompts = prompt_ids(load_chat_tokenizer(checkpoint.folder), asked["question"].to_list())
     with policy_engine.open(checkpoint.folder, out.work / "logs") as engine, Verifier() as verifier:
-        found = run_search(
-            engine, codec, list(asked.values()), settings, work=out.work, label=f"fastmcts/scores/{arm}@{partition}"
-        )
-        made = sorted(found.simulations, key=lambda each: each.problem)
-        answers = [
-            Answer(asked[each.problem].question, asked[each.problem].gold, each.response, each.ended) for each in made
-        ]
-        grades = verifier.grade(answers, [asked[each.problem].kind for each in made])
-    for problem, reason in found.failed.items():
-        out.dead_letter(file=problem, line=None, reason="refused", detail=reason)
-    scored = [
-        {
-            "id": content_id("fastmcts score", record, each.problem),
-            "parents": [each.problem, record],
-            "arm": arm,
-            "seed": int(partition),
-            "item_id": each.problem,
-            "prompt": asked[each.problem].question,
-            "raw_output": each.response,
-            "parsed": grade.extracted,
-            "parse_ok": grade.extracted is not None,
-            "outcome": grade.outcome,
-            "score": float(grade.outcome == "right"),
-            "n_tokens": each.tokens,
-        }
-        for each, grade in zip(made, grades, strict=True)
-    ]
-    facts = rows.select("difficulty", "skill", item_id="id", group_id=pl.col("difficulty").cast(pl.String))
-    frame = pl.DataFrame(scored, schema={name: SCORES[name] for name in SCORES if name not in FACTS})
-    frame = frame.join(facts, on="item_id", validate="1:1", maintain_order="left").select(SCORES.names())
-    out.ledger.rows_in = rows.height
+        answers = greedy(engine, verifier, asked, prompts, config.max_tokens)
+    frame = record_rows(asked, answers, checkpoint=checkpoint.read("id")["id"][0], arm=arm, seed=int(partition))
+    out.ledger.rows_in = asked.height
     out.write(frame)
-    out.check("every_problem_scored", frame.height == rows.height > 0, problems=frame.height)
+    out.check("every_problem_scored", frame.height == asked.height > 0, problems=frame.height)
     out.describe(accuracy=round(float(frame["score"].sum()) / max(1, frame.height), 4), arm=arm)
 
 
@@ -123,7 +70,7 @@ SCORED = [
         f"fastmcts/scores/{arm}",
         inputs={"checkpoint": Input(CHECKPOINT_OF[arm]), "problems": PROBLEMS_OF_USER},
         partitions=SEEDS,
-        external=verifier_libraries,
+        external=verifier_identity,
         checks=("every_problem_scored",),
         resources=("policy_engine",),
         kinds={"pytorch"},
@@ -191,7 +138,8 @@ def fastmcts_claims(out: DatasetWriter, **by_name: dict[str, Dataset]) -> None:
     variants = {} if ablated.is_empty() else {
         str(name): rows for (name,), rows in ablated.group_by("sampler", maintain_order=True)
     }  # fmt: skip
-    scores = pl.concat([pl.DataFrame(schema=SCORES), *(_all(by_name[f"scores_{arm}"]) for arm in ARMS)], how="diagonal")
+    scored = (_all(by_name[f"scores_{arm}"]) for arm in ARMS)
+    scores = pl.concat([pl.DataFrame(schema=RUN_RECORD), *scored], how="diagonal")
     labels = _all(by_name["labels"])
     rows = claims_frame(list(measure_claims(budgeted, Searches(screened, variants), scores, labels)))
     out.write(rows)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from assets.core.progress import bar
 from assets.core.verifier import Answer, Outcome, Verifier
-from assets.core.verifier.verifier import verifier_identity
 from assets.fastmcts.journal import Journal
 from assets.fastmcts.search import Codec, Grader, Problem, Search, Settings, Simulation
 from models.inference.engine import Engine
@@ -80,11 +79,6 @@ def run_search(
                 found.append(each)
                 advance(f"{search.unfinished:,} of {len(problems):,} problems are left")
     return Searched([each for each in found if each.problem not in search.failed], search.failed, occupancy)
-
-
-def verifier_libraries(config: object) -> dict[str, object]:
-    """What a verdict depends on beside the project's own code."""
-    return verifier_identity()
 
 
 @contextmanager

@@ -41,11 +41,6 @@ ROLLOUTS = Input("oreal/initial_rollouts")
 INITIAL = 1
 
 
-def verifier_libraries(config: object) -> dict[str, object]:
-    """What a verdict depends on beside the project's own code."""
-    return verifier_identity()
-
-
 def chosen(problems: Dataset, split: str, n: int) -> pl.DataFrame:
     """At most `n` problems of a split; ids are hashes of the content, so that their order is a draw."""
     return problems.read().filter(pl.col("split") == split).sort("id").head(n)
@@ -173,7 +168,7 @@ def sft_policy(
     "oreal/initial_rollouts",
     inputs={"policy": POLICY, "problems": PROBLEMS},
     partitions=SEEDS,
-    external=verifier_libraries,
+    external=verifier_identity,
     checks=("verifier_tells_truth",),
     resources=("policy_engine",),
     kinds={"pytorch"},

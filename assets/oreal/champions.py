@@ -12,13 +12,12 @@ from assets.core.lake import Dataset, DatasetWriter
 from assets.core.policy_engine import PolicyEngineResource
 from assets.core.recipe import Input, recipe
 from assets.core.registry import Promotion, Yardstick, register_champion
-from assets.core.rollouts import prompt_ids, right_matrix
+from assets.core.rollouts import greedy, prompt_ids, right_matrix
 from assets.core.statistics import PairedDifference, paired_bootstrap, wilson_interval
 from assets.core.tracking import Tracking
-from assets.core.verifier.verifier import Verifier
-from assets.oreal.assets import PROBLEMS, chosen, verifier_libraries
+from assets.core.verifier.verifier import Verifier, verifier_identity
+from assets.oreal.assets import PROBLEMS, chosen
 from assets.oreal.config import ChampionConfig
-from assets.oreal.look import greedy
 
 ACCURACY = Yardstick("greedy accuracy", "higher", "test problems")
 START, TRAINED = "oreal-sft", "oreal-policy"
@@ -87,7 +86,7 @@ def promote(
         "problems": PROBLEMS,
     },
     ledger=False,
-    external=verifier_libraries,
+    external=verifier_identity,
     resources=("tracking", "policy_engine"),
     checks=("start_teaches",),
     kinds={"mlflow"},
@@ -119,7 +118,7 @@ def sft_champion(
         "problems": PROBLEMS,
     },
     ledger=False,
-    external=verifier_libraries,
+    external=verifier_identity,
     resources=("tracking", "policy_engine"),
     checks=("better_than_start",),
     kinds={"mlflow"},

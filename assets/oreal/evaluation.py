@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import polars as pl
 
-from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.policy_engine import PolicyEngineResource
 from assets.core.recipe import Input, recipe
-from assets.core.rollouts import prompt_ids, right_matrix
+from assets.core.rollouts import RUN_RECORD, greedy, prompt_ids, record_rows, right_matrix
 from assets.core.statistics import wilson_interval
-from assets.core.verifier.verifier import Verifier
+from assets.core.verifier.verifier import Verifier, verifier_identity
 from assets.oreal.arms import ARMS
-from assets.oreal.assets import PROBLEMS, chosen, verifier_libraries
+from assets.oreal.assets import PROBLEMS, chosen
 from assets.oreal.config import SEEDS, EvaluateConfig
-from assets.oreal.look import greedy, sampled
+from assets.oreal.look import sampled
 from models.inference.engine import Sampling
 
-# The run record of every evaluation (specification: evaluation core), a row per test problem.
 SCORES = pl.Schema(
-    {
-        "id": pl.String(),
-        "parents": pl.List(pl.String()),
-        "arm": pl.String(),
-        "seed": pl.Int64(),
-        "item_id": pl.String(),
-        "group_id": pl.String(),
-        "difficulty": pl.Int64(),
-        "skill": pl.String(),
-        "prompt": pl.String(),
-        "raw_output": pl.String(),
-        "parsed": pl.String(),
-        "parse_ok": pl.Boolean(),
-        "outcome": pl.String(),
-        "score": pl.Float64(),
-        "n_tokens": pl.Int64(),
-        "samples_right": pl.Int64(),
-        "n_samples": pl.Int64(),
-        "pass_at_k": pl.Float64(),
-    }
-)
+    {**RUN_RECORD, "samples_right": pl.Int64(), "n_samples": pl.Int64(), "pass_at_k": pl.Float64()}
+)  # fmt: skip
 
 
 def score_policy(
@@ -83,26 +62,11 @@ def score_rows(
     from models.evaluation.pass_at_k import pass_at_k
 
     right = right_matrix(drawn, n).sum(axis=1)
-    return asked.select(
-        id=pl.Series([content_id("score", checkpoint, name) for name in asked["id"]], dtype=pl.String),
-        parents=pl.concat_list("id", pl.lit(checkpoint)),
-        arm=pl.lit(arm),
-        seed=pl.lit(seed, dtype=pl.Int64),
-        item_id="id",
-        group_id=pl.col("difficulty").cast(pl.String),
-        difficulty="difficulty",
-        skill="skill",
-        prompt="question",
-        raw_output=best["text"],
-        parsed=best["extracted"],
-        parse_ok=best["extracted"].is_not_null(),
-        outcome=best["outcome"],
-        score=(best["outcome"] == "right").cast(pl.Float64),
-        n_tokens=best["tokens"],
+    return record_rows(asked, best, checkpoint=checkpoint, arm=arm, seed=seed).with_columns(
         samples_right=pl.Series(right.astype("int64")),
         n_samples=pl.lit(n, dtype=pl.Int64),
         pass_at_k=pl.Series([float(pass_at_k(n, int(each), n // 2)) for each in right], dtype=pl.Float64),
-    ).select(SCORES.names())
+    )
 
 
 SCORED = [
@@ -113,7 +77,7 @@ SCORED = [
             "problems": PROBLEMS,
         },
         partitions=SEEDS,
-        external=verifier_libraries,
+        external=verifier_identity,
         checks=("every_problem_scored",),
         resources=("policy_engine",),
         kinds={"pytorch"},

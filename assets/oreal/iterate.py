@@ -18,13 +18,12 @@ import numpy as np
 import polars as pl
 
 from assets.core.phases import phase
-from assets.core.rollouts import grade_rollouts, right_matrix, roll_out
+from assets.core.rollouts import grade_rollouts, greedy, right_matrix, roll_out
 from assets.core.trainer import TrainerResource
 from assets.core.training import train_model
 from assets.core.verifier.verifier import Verifier
 from assets.oreal.arms import Arm
 from assets.oreal.config import PolicyConfig
-from assets.oreal.look import greedy
 from assets.oreal.trajectories import policy_updates, reward_updates, select, weigh_tokens
 from models.inference.engine import ReloadableEngine, Sampling
 from models.training.prompts import PromptOrder, derived_seed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from assets.core.rollouts import grade_rollouts, right_matrix, roll_out
+from assets.core.rollouts import grade_rollouts, greedy, right_matrix, roll_out
 from assets.core.verifier.verifier import Verifier
 from assets.oreal.selection import informative
 from models.inference.engine import Engine, Sampling
@@ -21,15 +21,6 @@ class Look:
     accuracy: float
     sampled: float
     informative: float
-
-
-def greedy(
-    engine: Engine, verifier: Verifier, problems: pl.DataFrame, prompts: Sequence[tuple[int, ...]], max_new_tokens: int
-) -> pl.DataFrame:
-    """The likeliest answer to every problem, graded."""
-    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
-    rollouts = roll_out(engine, problems["id"].to_list(), prompts, sampling, n=1, seeds=[0] * problems.height)
-    return grade_rollouts(verifier, rollouts, problems)
 
 
 def sampled(

@@ -18,10 +18,10 @@ from assets.core.recipe import Input, recipe
 from assets.core.rollouts import prompt_ids
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
-from assets.core.verifier.verifier import Verifier
+from assets.core.verifier.verifier import Verifier, verifier_identity
 from assets.oreal import plots
 from assets.oreal.arms import ARMS
-from assets.oreal.assets import PROBLEMS, chosen, verifier_libraries
+from assets.oreal.assets import PROBLEMS, chosen
 from assets.oreal.config import SEEDS, PolicyConfig
 from assets.oreal.iterate import Loop, Problems
 
@@ -165,7 +165,7 @@ POLICIES = [
             **({"reward_model": Input("oreal/token_reward_model")} if ARMS[arm].token_weights else {}),
         },
         partitions=SEEDS,
-        external=verifier_libraries,
+        external=verifier_identity,
         kind="checkpoint",
         ledger=False,
         checks=CHECKS,
