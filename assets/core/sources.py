@@ -155,6 +155,7 @@ def _names(*nodes: ast.AST) -> set[str]:
     return {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
+@cache
 def _used_names(statement: ast.stmt) -> frozenset[str]:
     """The names that a statement looks up in its module: a parameter or a local variable hides one of the same name."""
     return _global_names(ast.unparse(ast.fix_missing_locations(statement)))
@@ -213,10 +214,12 @@ def _undecorated(statement: ast.stmt, function: Callable[..., Any]) -> ast.stmt:
     return statement
 
 
+@cache
 def code_closure(function: Callable[..., Any], root: Path = CHECKOUT) -> dict[str, str]:
     """Digests of the code a function depends on: own definitions, first-party modules, versions of libraries.
 
-    Raises TypeError for a function that is not defined at the top of its module.
+    Read once in a process, when the asset is declared: what is edited afterwards is not what the process runs. Raises
+    TypeError for a function that is not defined at the top of its module.
     """
     module = function.__module__
     path = Path(inspect.getsourcefile(function) or "")
