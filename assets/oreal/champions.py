@@ -137,8 +137,10 @@ def champion(
     """The best policy after reinforcement learning, registered; champion only if it beats its own start."""
     seed, accuracy = best_of({seed: after[seed] for seed in after if seed in before}, checkpoints, "oreal/scores/oreal")
     gain = improvement(before[seed].read("item_id", "score"), after[seed].read("item_id", "score"))
-    promote(out, config, TRAINED, checkpoints[seed], accuracy, gain.low > 0, problems, tracking, policy_engine)
-    out.check("better_than_start", gain.low > 0, gain=round(gain.difference, 4), low=round(gain.low, 4))
+    better = gain.low > config.least_gain
+    promote(out, config, TRAINED, checkpoints[seed], accuracy, better, problems, tracking, policy_engine)
+    facts = {"gain": round(gain.difference, 4), "low": round(gain.low, 4), "least_gain": config.least_gain}
+    out.check("better_than_start", better, **facts)
     n = gain.n_items
     intervals = {
         name: [round(value, 3), *(round(bound, 3) for bound in wilson_interval(round(value * n), n))]

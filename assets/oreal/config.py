@@ -141,6 +141,10 @@ class ChampionConfig(dg.Config):
 
     n_problems: int = Field(600, gt=0, description="Test problems that a registered policy is measured on again.")
     max_new_tokens: int = Field(96, gt=0, description="Longest response. Tokens.")
+    least_gain: float = Field(
+        0.0, ge=-1, le=1,
+        description="`oreal/champion` moves when the 95 % interval of the accuracy gained over the start lies above.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def write_corpus(folder: Path) -> None:
 
 
 def tiny_config(corpus: Path) -> dict[str, Any]:
-    """The tiny preset with a decoder and a corpus that take seconds."""
+    """The tiny preset with models, problems and a corpus that take seconds; of what they learn nothing is asked."""
     from orchestration.presets import PRESETS, run_config
 
     config = run_config(PRESETS["tiny"])
@@ -130,7 +130,31 @@ def tiny_config(corpus: Path) -> dict[str, Any]:
     config["ops"]["clusterclip__clusters"]["config"] |= {"heldout_min": 3, "skew": 0.0}
     plan = {"sequence_length": 64, "batch_rows": 8, "epochs": 1.5, "clip_threshold": 3}
     config["ops"]["clusterclip__sampling_plan"]["config"] |= plan
+    for name, values in TINY_OREAL.items():
+        config["ops"][name]["config"] |= values
     return config
+
+
+TINY_OREAL: dict[str, dict[str, Any]] = {
+    "worlds__chain_arith": {
+        "min_operations": 2, "max_operations": 2, "n_sft": 800, "n_rl": 120, "n_search": 20,
+        "n_valid": 40, "n_test": 40,
+    },
+    "oreal__sft_policy": {
+        "dim": 64, "n_layers": 2, "n_heads": 2, "ffn_dim": 128, "steps": 150, "select_every": 50, "n_problems": 20,
+        "n_samples": 4, "max_new_tokens": 32, "accuracy_low": 0.3, "accuracy_high": 0.5, "min_informative": 0.0,
+    },
+    "oreal__initial_rollouts": {"n_samples": 4, "n_problems": 100, "max_new_tokens": 32},
+    "oreal__prompts": {"min_informative": 0.0},
+    "oreal__token_reward_model": {"steps": 60, "peak_lr": 3e-3, "min_mean_weight": 0.0},
+    "oreal__policy__oreal": {
+        "iterations": 2, "prompts_per_iteration": 32, "n_samples": 4, "max_new_tokens": 32, "n_valid": 20,
+        "evaluate_every": 1, "min_ended": 0.0,
+    },
+    **{f"oreal__scores__{arm}": {"n_problems": 40, "n_samples": 4, "max_new_tokens": 32} for arm in ("sft", "oreal")},
+    "oreal__sft_champion": {"n_problems": 40, "max_new_tokens": 32},
+    "oreal__champion": {"n_problems": 40, "max_new_tokens": 32, "least_gain": -1.0},
+}  # fmt: skip
 
 
 def write_config(path: Path, config: dict[str, Any]) -> Path:

@@ -9,7 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.faults.checkout import BROKEN, DOCUMENTS, Checkout, Done, open_lake, published
+from tests.faults.checkout import (
+    BROKEN,
+    DOCUMENTS,
+    Checkout,
+    Done,
+    open_lake,
+    published,
+    tiny_config,
+    write_config,
+)
 from tests.faults.conftest import Undisturbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -78,11 +87,20 @@ def prepared(undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactory)
     return home
 
 
+@pytest.fixture(scope="module")
+def any_corpus(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny configuration, whose corpus is that of the environment."""
+    config = tiny_config(corpus)
+    config["ops"]["corpora__files"]["config"]["path"] = ""
+    return str(write_config(tmp_path_factory.mktemp("bad-config") / "tiny.yaml", config))
+
+
 @pytest.mark.parametrize("case", BAD)
-def test_bad_corpus(case: str, checkout: Checkout, prepared: Path, tmp_path: Path) -> None:
+def test_bad_corpus(case: str, checkout: Checkout, prepared: Path, any_corpus: str, tmp_path: Path) -> None:
     """Through the whole command: exit code 1, no traceback, the file and the remedy named, nothing half-written."""
     make, named = BAD[case]
-    line, remedy = told(checkout.run(prepared, "demo", ATHANOR_CORPUS=str(make(tmp_path))))
+    done = checkout.run(prepared, "demo", "--config", any_corpus, ATHANOR_CORPUS=str(make(tmp_path)))
+    line, remedy = told(done)
     assert named in line
     assert len(remedy) > len("  → ") + 10
     assert "corpora/python_library@" in published(prepared)

@@ -418,7 +418,7 @@ class Killed(BaseException):
     """Stands for a kill between two steps."""
 
 
-@pytest.mark.parametrize("killed_after", [4, 6, 8])
+@pytest.mark.parametrize("killed_after", [3, 5, 6, 9])
 def test_resumed_run_is_bit_equal(config: DecoderConfig, corpus: Corpus, tmp_path: Path, killed_after: int) -> None:
     """A run killed at or inside an iteration, warm-up or not, resumes at an iteration's start and ends bit for bit."""
 
@@ -433,7 +433,7 @@ def test_resumed_run_is_bit_equal(config: DecoderConfig, corpus: Corpus, tmp_pat
         run(source_of(reference, pretrain=stream_of(corpus)), resumed, tmp_path / "cut", on_step=die)
     resumed, _ = fresh(config)
     report = run(source_of(reference, pretrain=stream_of(corpus)), resumed, tmp_path / "cut")
-    assert report.resumed_from == killed_after // 4 * 4
+    assert report.resumed_from == ((killed_after - 1) // 4 * 4 or None)  # a step is told before it is saved
     assert report.losses == expected.losses
     assert weights_digest(resumed) == weights_digest(whole)
 
