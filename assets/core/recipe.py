@@ -34,17 +34,23 @@ from assets.core.sources import code_closure
 from models.inference.engine import EngineError
 
 LEDGER_CHECK = "ledger_adds_up"
+# As `part` of an input: the slice that is named like the partition which is built.
+OWN_PARTITION = "<own partition>"
 # For assets that cost seconds: built again as soon as what they read changed. Dear ones wait for a job.
 CHEAP = dg.AutomationCondition.eager()
 
 
 @dataclass(frozen=True)
 class Input:
-    """A dataset that a recipe reads: all of it, one `part`, or all partitions (as a mapping) of a partitioned one."""
+    """A dataset that a recipe reads: all of it, one `part`, or all partitions (as a mapping) of a partitioned one.
+
+    `among` leaves those partitions that a dynamic definition has now: what left it is no longer read.
+    """
 
     key: str
     part: str | None = None
     all_partitions: bool = False
+    among: dg.DynamicPartitionsDefinition | None = None
 
 
 @dataclass(frozen=True)
@@ -63,15 +69,22 @@ class Recipe:
     roles: Sequence[str] = ()
     publishes: str | None = None
 
-    def load_inputs(self, lake: Lake, partition: str) -> dict[str, Dataset | dict[str, Dataset]]:
+    def load_inputs(
+        self, lake: Lake, partition: str, store: dg.DagsterInstance | None = None
+    ) -> dict[str, Dataset | dict[str, Dataset]]:
         loaded: dict[str, Dataset | dict[str, Dataset]] = {}
         for name, wanted in self.inputs.items():
             if wanted.all_partitions:
-                loaded[name] = lake.partitions(wanted.key)
+                found = lake.partitions(wanted.key)
+                if wanted.among is not None and store is not None:
+                    known = set(wanted.among.get_partition_keys(dynamic_partitions_store=store))
+                    found = {part: dataset for part, dataset in found.items() if part in known}
+                loaded[name] = found
                 continue
             own = lake.current(wanted.key, partition) if partition else None
             dataset = own or lake.get(wanted.key)
-            loaded[name] = dataset.slice(wanted.part) if wanted.part else dataset
+            part = partition if wanted.part == OWN_PARTITION else wanted.part
+            loaded[name] = dataset.slice(part) if part else dataset
         return loaded
 
     def ingredients(
@@ -85,7 +98,8 @@ class Recipe:
         """Everything that determines the content: code, config, inputs, outside data, resources, roles, partition."""
         outside: Mapping[str, Any] = {}
         if self.external:
-            outside = self.external(config) if config is not None else self.external()
+            given = {"partition": partition} if "partition" in inspect.signature(self.external).parameters else {}
+            outside = self.external(config, **given) if config is not None else self.external(**given)
         played = {name: {"size": each.size, **each.identity} for name, each in bindings.items()}
         return {
             "key": self.key,
@@ -115,10 +129,11 @@ class Recipe:
         log: Callable[[str], None],
         roles: Roles,
         run: str,
+        store: dg.DagsterInstance | None = None,
     ) -> tuple[Dataset, bool]:
         """The dataset for the present ingredients, and whether it was reused."""
         with lake.hold(self.key, partition):
-            inputs = self.load_inputs(lake, partition)
+            inputs = self.load_inputs(lake, partition, store)
             bindings = roles.bind(self.roles)
             ingredients = self.ingredients(config, inputs, partition, resources, bindings)
             mark = fingerprint(ingredients)
@@ -179,12 +194,13 @@ def recipe(
 ) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
     """Declare an asset made by a function.
 
-    `external(config)` names what lies outside the graph (files, versions) by digests. `ledger=False` is for recipes
-    whose rows are not made one from one (a plan of draws, a checkpoint). `resources` are names of Dagster resources
-    that the function takes; one with an `identity()` counts in the fingerprint. `checks` are names of blocking checks,
-    whose outcome the function gives by `out.check`. `roles` (of `generation.roles_file.ROLES`) are played by whom the
-    resource `roles` says. `publishes` is the key of an asset with dynamic partitions of that name, which the function
-    publishes on its way by `published` (see `assets.core.published`).
+    `external(config)` names what lies outside the graph (files, versions) by digests; it may take `partition` too.
+    `ledger=False` is for recipes whose rows are not made one from one (a plan of draws, a checkpoint). `resources` are
+    names of Dagster resources that the function takes; one with an `identity()` counts in the fingerprint. `checks`
+    are names of blocking checks, whose outcome the function gives by `out.check`. `roles` (of
+    `generation.roles_file.ROLES`) are played by whom the resource `roles` says. `publishes` is the key of an asset with
+    dynamic partitions of that name, which the function publishes on its way by `published` (see
+    `assets.core.published`).
     """
     unknown = set(roles) - ROLES.keys()
     if unknown:
@@ -269,7 +285,9 @@ def _run(
         resources = {**resources, "published": Published(made.publishes, lake, context)}
     try:
         roles = context.resources.roles if made.roles else Roles()
-        dataset, reused = made.produce(lake, config, partition, resources, context.log.info, roles, context.run_id)
+        dataset, reused = made.produce(
+            lake, config, partition, resources, context.log.info, roles, context.run_id, context.instance
+        )
     except (AthanorError, EngineError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     except Exception as error:
