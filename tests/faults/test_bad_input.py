@@ -91,7 +91,7 @@ def prepared(undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactory)
 def any_corpus(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The tiny configuration, whose corpus is that of the environment."""
     config = tiny_config(corpus)
-    config["ops"]["corpora__files"]["config"]["path"] = ""
+    del config["ops"]["corpora__files"]["config"]["path"]
     return str(write_config(tmp_path_factory.mktemp("bad-config") / "tiny.yaml", config))
 
 

@@ -31,18 +31,18 @@ PAGE_SCHEMA = pl.Schema(
 class Capture:
     """A record of a crawl before extraction.
 
-    `record` counts from 1 within its file, `timestamp` is ISO 8601 and `dump` such as "2023-14"; both may be empty, as
-    may `url` and `title`. `content` is HTML or text in bytes, `charset` what the server said of it.
+    `record` counts from 1 within its `file`, `timestamp` is ISO 8601 and `dump` such as "2023-14"; both may be empty,
+    as may `url` and `title`. `content` is a whole HTTP response, HTML or text.
     """
 
+    file: str
     record: int
     content: bytes
-    media: Literal["html", "text"]
+    media: Literal["http", "html", "text"]
     url: str = ""
     timestamp: str = ""
     dump: str = ""
     title: str = ""
-    charset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
