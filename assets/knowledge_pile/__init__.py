@@ -1,0 +1,1 @@
+"""Knowledge Pile: queries that a language model writes find the domain text of a large collection."""
