@@ -68,6 +68,21 @@ class Recipe:
     checks: Sequence[str]
     roles: Sequence[str] = ()
     publishes: str | None = None
+    config: type[dg.Config] | None = None
+
+    def is_current(self, lake: Lake, config: dg.Config | None, partition: str, instance: dg.DagsterInstance) -> bool:
+        """Whether what is published for a partition follows from the present ingredients: nothing is to be done.
+
+        For recipes without roles and without resources that count in the fingerprint.
+        """
+        published = lake.current(self.key, partition)
+        if published is None or not published.is_whole:
+            return False
+        try:
+            inputs = self.load_inputs(lake, partition, instance)
+        except AthanorError:  # an input is not there yet
+            return False
+        return published.manifest.fingerprint == fingerprint(self.ingredients(config, inputs, partition, {}, {}))
 
     def load_inputs(
         self, lake: Lake, partition: str, store: dg.DagsterInstance | None = None
@@ -175,6 +190,10 @@ class Recipe:
             return dataset, False
 
 
+RECIPES: dict[str, Recipe] = {}
+"""All that were declared, by key."""
+
+
 def recipe(
     key: str,
     *,
@@ -207,6 +226,8 @@ def recipe(
         raise ValueError(f"{key}: no such role: {', '.join(sorted(unknown))}; the roles are {', '.join(ROLES)}")
 
     def decorate(function: Callable[..., None]) -> dg.AssetsDefinition:
+        hints = typing.get_type_hints(function)
+        config_type = hints.get("config")
         made = Recipe(
             function,
             key,
@@ -219,9 +240,9 @@ def recipe(
             tuple(checks),
             tuple(roles),
             publishes,
+            config_type,
         )
-        hints = typing.get_type_hints(function)
-        config_type = hints.get("config")
+        RECIPES[key] = made
         asset_key = dg.AssetKey(key.split("/"))
 
         def execute(context: dg.AssetExecutionContext, config: dg.Config | None = None) -> dg.MaterializeResult[Any]:
@@ -326,4 +347,4 @@ def _adds_up(ledger: Mapping[str, Any]) -> bool:
     return bool(ledger) and ledger["rows_in"] == ledger["rows_out"] + ledger["failed"] + sum(ledger["dropped"].values())
 
 
-__all__ = ["Input", "Recipe", "canonical", "recipe"]
+__all__ = ["OWN_PARTITION", "RECIPES", "Input", "Recipe", "canonical", "recipe"]

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from assets.core.lake import Dataset, DatasetWriter, Lake
-from assets.core.recipe import OWN_PARTITION, Input, recipe
+from assets.core.recipe import OWN_PARTITION, RECIPES, Input, recipe
 from assets.core.resources import LakeResource
 
 FILES = dg.DynamicPartitionsDefinition(name="toy_files")
@@ -128,3 +128,20 @@ def test_a_file_that_left_is_no_longer_read(world: World) -> None:
     world.instance.delete_dynamic_partition("toy_files", "b")
     assert world.everything() == ["first c", "counts c"]
     assert world.count("c") == 2
+
+
+def test_what_is_current_is_told_without_a_run(world: World) -> None:
+    """Of files, of code and of inputs that are not there."""
+
+    def current(key: str, partition: str) -> bool:
+        config = FolderConfig(folder=str(world.root)) if key == "toy/words" else None
+        return RECIPES[key].is_current(world.lake, config, partition, world.instance)
+
+    assert all(current("toy/words", name) and current("toy/counts", name) for name in "bc")
+    world.add("a", "x")
+    assert not current("toy/words", "a")
+    assert not current("toy/counts", "a")
+    world.run(words, "a")
+    world.run(first)
+    assert current("toy/words", "a")
+    assert [current("toy/counts", name) for name in "abc"] == [False, False, True]
