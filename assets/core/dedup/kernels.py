@@ -47,70 +47,78 @@ def _code_point(data: Uint8s, at: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
-def _token_hashes(data: Uint8s, start: int, end: int, classes: Uint8s, found: Uint64s) -> tuple[int, Uint64s]:
-    """Hash the tokens of one document into `found`, which grows; return their number and the array."""
+def _token_hashes(data: Uint8s, start: int, end: int, classes: Uint8s, found: Uint64s) -> int:
+    """Hash the tokens of one document into `found`, which has room for one a byte, and return how many there are."""
     count = 0
-    token, whole = _START, _START
-    in_word = False
     at = start
     while at < end:
         character, at = _code_point(data, at)
         kind = classes[character]
-        whole = (whole ^ np.uint64(character)) * _PRIME
-        if kind != WORD or not in_word:
-            token = _START
-        token = (token ^ np.uint64(character)) * _PRIME
         if kind == BETWEEN:
-            in_word = False
             continue
-        if kind == ALONE or not in_word:
-            if count == len(found):
-                found = np.concatenate((found, np.empty_like(found)))
-            count += 1
-        found[count - 1] = token
-        in_word = kind == WORD
-    if count == 0:
-        found[0] = whole
-        count = 1
-    return count, found
+        token = (_START ^ np.uint64(character)) * _PRIME
+        while kind == WORD and at < end:
+            character, after = _code_point(data, at)
+            kind = classes[character]
+            if kind == WORD:
+                token = (token ^ np.uint64(character)) * _PRIME
+                at = after
+        found[count] = _mixed(token)
+        count += 1
+    return count
 
 
 @njit(nogil=True, cache=True)
-def _distinct_shingles(tokens: Uint64s, n_tokens: int, ngram: int, table: Uint32s) -> tuple[int, Uint32s, Uint32s]:
-    """The distinct 32-bit hashes of a document's n-grams: their number, a list, and the hash table, which grows."""
-    n_grams = max(1, n_tokens - ngram + 1)
-    length = min(ngram, n_tokens)
+def _hash_of_all(data: Uint8s, start: int, end: int) -> np.uint64:
+    """The hash of a whole document."""
+    whole = _START
+    for at in range(start, end):
+        whole = (whole ^ np.uint64(data[at])) * _PRIME
+    return _mixed(whole)
+
+
+@njit(nogil=True, cache=True)
+def _slots(n_grams: int) -> int:
+    """The size of a hash table for so many shingles: a power of two, at most half full."""
     slots = 16
     while slots < 2 * n_grams:
         slots *= 2
-    if slots > len(table):
-        table = np.empty(slots, np.uint32)
-    table[:slots] = 0
-    for position in range(n_tokens):
-        tokens[position] = _mixed(tokens[position])
-    found = np.empty(n_grams, np.uint32)
+    return slots
+
+
+@njit(nogil=True, cache=True)
+def _distinct_shingles(tokens: Uint64s, ngram: int, table: Uint32s, found: Uint32s) -> int:
+    """Fill `found` with the distinct 32-bit hashes of a document's n-grams and return how many there are.
+
+    `table` has `_slots(n_grams)` entries of any content.
+    """
+    length = min(ngram, len(tokens))
+    last_slot = len(table) - 1
+    table[:] = 0
     count = 0
-    for start in range(n_grams):
+    for start in range(len(tokens) - length + 1):
         shingle = np.uint64(0)
         for position in range(start, start + length):
             shingle = shingle * _ODD + tokens[position]
-        hashed = np.uint32(_mixed(shingle) >> _S32)
-        hashed = max(hashed, np.uint32(1))  # 0 marks a free slot
-        slot = np.int64(hashed) & (slots - 1)
+        hashed = max(np.uint32(_mixed(shingle) >> _S32), np.uint32(1))  # 0 marks a free slot
+        slot = int(hashed) & last_slot
         while table[slot] != 0 and table[slot] != hashed:
-            slot = (slot + 1) & (slots - 1)
+            slot = (slot + 1) & last_slot
         if table[slot] == 0:
             table[slot] = hashed
             found[count] = hashed
             count += 1
-    return count, found, table
+    return count
 
 
 @njit(nogil=True, cache=True)
-def _lower_minima(shingle: np.uint32, factors: Uint32s, summands: Uint32s, minima: Uint32s) -> None:
-    for function in range(len(minima)):
-        value = np.uint32(factors[function] * shingle + summands[function])
-        minima[function] = value if value < minima[function] else minima[function]
+def _minima(shingles: Uint32s, factors: Uint32s, summands: Uint32s, minima: Uint32s) -> None:
+    """The least value of each hash function over the shingles."""
+    minima[:] = np.uint32(0xFFFFFFFF)
+    for shingle in shingles:
+        for function in range(len(minima)):
+            value = np.uint32(factors[function] * shingle + summands[function])
+            minima[function] = min(value, minima[function])
 
 
 @njit(nogil=True, cache=True)
@@ -126,18 +134,23 @@ def sign(
 ) -> None:
     """Fill the signatures `[documents, n_hashes]` and numbers of distinct shingles `[documents]`.
 
-    Document i is `data[offsets[i]:offsets[i + 1]]`, valid UTF-8.
+    Document i is `data[offsets[i]:offsets[i + 1]]`, valid UTF-8. Memory: up to 28 bytes a token of the longest
+    document (as much a byte is reserved, which costs nothing before it is touched).
     """
-    tokens = np.empty(1024, np.uint64)
-    table = np.empty(1024, np.uint32)
+    longest = np.max(offsets[1:] - offsets[:-1]) + 1
+    tokens = np.empty(longest, np.uint64)
+    shingles = np.empty(longest, np.uint32)
+    table = np.empty(_slots(longest), np.uint32)
     for document in range(len(n_shingles)):
-        n_tokens, tokens = _token_hashes(data, offsets[document], offsets[document + 1], classes, tokens)
-        count, found, table = _distinct_shingles(tokens, n_tokens, ngram, table)
+        start, end = offsets[document], offsets[document + 1]
+        n_tokens = _token_hashes(data, start, end, classes, tokens)
+        if n_tokens == 0:
+            tokens[0] = _hash_of_all(data, start, end)
+            n_tokens = 1
+        n_grams = max(1, n_tokens - ngram + 1)
+        count = _distinct_shingles(tokens[:n_tokens], ngram, table[: _slots(n_grams)], shingles)
         n_shingles[document] = count
-        minima = signatures[document]
-        minima[:] = np.uint32(0xFFFFFFFF)
-        for position in range(count):
-            _lower_minima(found[position], factors, summands, minima)
+        _minima(shingles[:count], factors, summands, signatures[document])
 
 
 @njit(nogil=True, cache=True)
