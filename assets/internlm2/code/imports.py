@@ -1,4 +1,4 @@
-"""What a file imports, by regular expressions (paper, §3.1.2): as the file writes it, not yet found in the repository."""
+"""What a file imports, by regular expressions (paper, §3.1.2), as it is written: not yet found in the repository."""
 
 from __future__ import annotations
 
