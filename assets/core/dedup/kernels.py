@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from assets.core.dedup.shingles import ALONE, BETWEEN, WORD
+from assets.core.dedup.shingles import BETWEEN, WORD
 
 Uint8s = NDArray[np.uint8]
 Uint32s = NDArray[np.uint32]

@@ -26,7 +26,7 @@ class MinHashPlan:
     threshold: float = 0.7
     """Least estimated Jaccard similarity of duplicates, in (0, 1] (InternLM2, §3.1.1)."""
     tokens: Literal["words", "code"] = "words"
-    """`words`: lower-cased runs of letters, digits and `_`. `code`: the same with their case, and every other visible
+    """`words`: lower-cased words, no punctuation. `code`: identifiers and numbers in their case and every other visible
     character by itself; blanks, tabs and line ends never count. See `shingles.py`."""
     seed: int = 1
     """Chooses the hash functions (our default)."""

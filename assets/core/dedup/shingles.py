@@ -4,14 +4,15 @@ Tokens are found by one rule from a table of classes of characters: a run of WOR
 class ALONE is a token by itself, and BETWEEN characters only separate. A document of fewer tokens than an n-gram has is
 one shingle of all its tokens; a document without any token is one shingle of its whole text.
 
-`words`: the text is lower-cased; WORD are letters, digits and `_` (Python's `\\w`); letters of scripts written without
-spaces are ALONE, or a whole Chinese sentence would be one word; punctuation is BETWEEN.
-`code`: WORD are letters, digits and `_`, in their case; every other visible character is ALONE; blanks are BETWEEN. So
+`words`: the text is lower-cased; WORD are letters, digits, combining marks and `_`, but those of scripts written without
+spaces are ALONE, or a whole Chinese sentence would be one word; everything else is BETWEEN.
+`code`: the text stays as it is; WORD are the same; every other visible character is ALONE; blanks are BETWEEN. So
 indentation by two or four spaces or a tab, trailing blanks, blank lines and blanks around operators do not count.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -45,16 +46,15 @@ def character_classes(tokens: str) -> Uint8s:
 
     characters = np.arange(0x110000, dtype=np.uint32).view("<U1")
     letters = np.strings.isalnum(characters)
-    letters[ord("_")] = True
+    letters[[code for code in range(0x20000) if unicodedata.category(chr(code))[0] == "M" or code == ord("_")]] = True
     classes = np.where(letters, WORD, BETWEEN).astype(np.uint8)
     if tokens == "code":
-        visible = ~np.strings.isspace(characters)
-        visible[:0x20] = False
-        classes[visible & ~letters] = ALONE
-    else:
-        for first, last in WITHOUT_SPACES:
-            block = classes[first : last + 1]
-            block[block == WORD] = ALONE
+        visible = ~letters & ~np.strings.isspace(characters)
+        visible[: ord(" ")] = False
+        classes[visible] = ALONE
+    for first, last in WITHOUT_SPACES:
+        block = classes[first : last + 1]
+        block[block == WORD] = ALONE
     return classes
 
 
