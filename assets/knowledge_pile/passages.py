@@ -6,10 +6,31 @@ The origin of a passage (package and module) is a label for evaluation: only thi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import polars as pl
 
 from assets.core.ids import content_id
 
 HASH_STEPS = 16**8
+PASSAGES = pl.Schema(
+    {
+        "id": pl.String(),
+        "parents": pl.List(pl.String()),
+        "url": pl.String(),
+        "package": pl.String(),
+        "module": pl.String(),
+        "text": pl.String(),
+        "n_words": pl.Int64(),
+    }
+)
+
+
+class Split(NamedTuple):
+    """Passages, with their labels, and the number of pieces that were too short to be one."""
+
+    passages: pl.DataFrame
+    short: int
 
 
 def split_passages(text: str, n_words: int) -> Iterator[str]:
@@ -53,3 +74,31 @@ def is_in_domain(module: str, domain_modules: Sequence[str]) -> bool:
 def is_heldout(module: str, share: float, seed: int) -> bool:
     """Whether all of a module is held out: `share` of all names, by a hash of the name."""
     return int(content_id("heldout", str(seed), module)[:8], 16) < share * HASH_STEPS
+
+
+def passages_frame(documents: pl.DataFrame, *, n_words: int, min_words: int, domain_modules: Sequence[str]) -> Split:
+    """The passages of documents (id, url, package, module, text), and how many were shorter than `min_words` words."""
+    rows, short = [], 0
+    for name, url, package, module, text in documents.select("id", "url", "package", "module", "text").iter_rows():
+        for passage in split_passages(text, n_words):
+            words = len(passage.split())
+            if words < min_words:
+                short += 1
+                continue
+            rows.append((content_id("passage", passage), [name], url, package, module, passage, words))
+    frame = pl.DataFrame(rows, schema=PASSAGES, orient="row")
+    labels = {module: is_in_domain(module, domain_modules) for module in frame["module"].unique()}
+    return Split(
+        frame.with_columns(
+            n_bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
+            in_domain=pl.col("module").replace_strict(labels, return_dtype=pl.Boolean),
+        ),
+        short,
+    )
+
+
+def origin_columns(documents: pl.DataFrame) -> pl.DataFrame:
+    """Documents of any source with id, url, package, module, text: of a web page package and module are its domain."""
+    if "domain" in documents.columns:
+        return documents.select("id", "url", package="domain", module="domain", text="text")
+    return documents.select("id", pl.lit("").alias("url"), "package", "module", "text")

@@ -30,18 +30,7 @@ TEMPLATES = (
     "Which methods estimate {}?",
 )
 # Words of every documentation, which are no subject.
-DOCUMENTATION_WORDS = (
-    "default",
-    "example",
-    "examples",
-    "false",
-    "none",
-    "note",
-    "parameter",
-    "return",
-    "returns",
-    "true",
-)
+DOCUMENTATION_WORDS = ("default", "example", "false", "none", "note", "parameter", "return", "returns", "true")
 _WORD = re.compile(r"[a-z][a-z-]*[a-z]")
 _PUNCTUATION = re.compile(r"[^\w\s-]|_|\n|\d")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")

@@ -1,0 +1,132 @@
+"""Assets of the collection: its passages without the held-out ones, their tokens, and the index over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from assets.core.decontamination import EvaluationIndex, overlaps
+from assets.core.errors import InputError
+from assets.core.lake import Dataset, DatasetWriter
+from assets.core.progress import track
+from assets.core.recipe import Input, recipe
+from assets.core.retrieval import Bm25Plan, build_index
+from assets.internlm2.tokenizer import encode, load_tokenizer
+from assets.knowledge_pile.config import IndexConfig, PoolConfig
+from assets.knowledge_pile.passages import Split, is_heldout, is_in_domain, origin_columns, passages_frame
+
+DOCUMENTS_AT_ONCE = 500
+POOL = Input("knowledge_pile/pool", part="pool")
+HELDOUT = Input("knowledge_pile/pool", part="heldout")
+
+
+@recipe(
+    "knowledge_pile/pool",
+    inputs={
+        "installed_docs": Input("corpora/installed_docs"),
+        "documents": Input("corpora/clean_documents"),
+        "crawl": Input("internlm2/text/clean", all_partitions=True),
+    },
+    checks=("no_passage_twice",),
+    tags={"stage": "input"},
+)
+def pool(
+    out: DatasetWriter,
+    config: PoolConfig,
+    installed_docs: Dataset,
+    documents: Dataset,
+    crawl: dict[str, Dataset],
+) -> None:
+    """Passages in two parts: the held-out modules, and all others but for what overlaps with these."""
+    chosen = {"installed_docs": [installed_docs], "documents": [documents], "crawl": [*crawl.values()]}[config.source]
+    if not chosen:
+        raise InputError("no crawl was cleaned yet", "materialize internlm2/text/clean, or choose another source")
+    seen: set[str] = set()
+    heldout = pl.concat(_passages(out, config, chosen, seen, heldout=True))
+    of_domain = int(heldout["in_domain"].sum())
+    if not 0 < of_domain < heldout.height:
+        raise InputError(
+            f"of {heldout.height} held-out passages {of_domain} are of the domain",
+            "name the domain's modules in domain_modules, or raise the shares that are held out",
+        )
+    out.write(heldout, part="heldout")
+    evaluation = EvaluationIndex.build({"heldout": heldout.select("id", "text")}, n=config.n_words)
+    in_domain = 0
+    for passages in _passages(out, config, chosen, seen, heldout=False):
+        shared = set(overlaps(passages.select("id", "text"), evaluation)["id"])
+        out.ledger.drop("overlaps_heldout", len(shared))
+        kept = passages.filter(~pl.col("id").is_in(list(shared)))
+        in_domain += int(kept["in_domain"].sum())
+        out.write(kept, part="pool")
+    out.check("no_passage_twice", len(seen) == out.ledger.rows_out + out.ledger.dropped["overlaps_heldout"])
+    out.describe(
+        source=config.source, in_domain=in_domain, heldout=heldout.height,
+        heldout_in_domain=of_domain,
+    )  # fmt: skip
+
+
+def _passages(
+    out: DatasetWriter, config: PoolConfig, chosen: list[Dataset], seen: set[str], *, heldout: bool
+) -> Iterator[pl.DataFrame]:
+    """The passages of the modules that are held out, or of all others, each once; `seen` are their ids, and grows."""
+    for dataset in chosen:
+        for shard in dataset.batches():
+            for documents in track(
+                origin_columns(shard).iter_slices(DOCUMENTS_AT_ONCE), label="passages", unit=" batches"
+            ):
+                modules = [name for name in documents["module"].unique() if _is_heldout(name, config) == heldout]
+                yield _new(out, _split(documents.filter(pl.col("module").is_in(modules)), config), seen)
+
+
+def _is_heldout(module: str, config: PoolConfig) -> bool:
+    in_domain = is_in_domain(module, config.domain_modules)
+    share = config.heldout_share if in_domain else config.general_heldout_share
+    return is_heldout(module, share, config.seed)
+
+
+def _split(documents: pl.DataFrame, config: PoolConfig) -> Split:
+    return passages_frame(
+        documents, n_words=config.passage_words, min_words=config.min_words, domain_modules=config.domain_modules
+    )
+
+
+def _new(out: DatasetWriter, found: Split, seen: set[str]) -> pl.DataFrame:
+    """The passages that were not seen before; the others are counted."""
+    once = found.passages.unique("id", keep="first", maintain_order=True)
+    fresh = once.filter(pl.Series([name not in seen for name in once["id"]], dtype=pl.Boolean))
+    seen.update(fresh["id"])
+    out.ledger.rows_in += found.short + found.passages.height
+    out.ledger.drop("too_short", found.short)
+    out.ledger.drop("duplicate", found.passages.height - fresh.height)
+    return fresh
+
+
+@recipe(
+    "knowledge_pile/tokens",
+    inputs={"passages": Input("knowledge_pile/pool"), "tokenizer": Input("internlm2/tokenizer")},
+    tags={"stage": "tokenize"},
+)
+def tokens(out: DatasetWriter, passages: Dataset, tokenizer: Dataset) -> None:
+    """Every passage as token ids of its content, without `<s>` and `</s>`."""
+    vocabulary = load_tokenizer(tokenizer.folder)
+    for batch in passages.batches("id", "text", "n_bytes"):
+        for rows in batch.iter_slices(DOCUMENTS_AT_ONCE):
+            ids = encode(vocabulary, rows["text"].to_list())
+            out.ledger.rows_in += rows.height
+            out.write(
+                rows.select(
+                    "id",
+                    pl.Series("tokens", ids, dtype=pl.List(pl.UInt32)),
+                    pl.Series("n_tokens", [len(row) for row in ids], dtype=pl.Int64),
+                    "n_bytes",
+                )
+            )
+
+
+@recipe("knowledge_pile/index", inputs={"pool": POOL}, ledger=False, tags={"stage": "retrieve"})
+def index(out: DatasetWriter, config: IndexConfig, pool: Dataset) -> None:
+    """The BM25 index over the pool."""
+    frames = track(pool.batches("id", "text"), label="index", unit=" shards")
+    build_index(frames, out.folder / "index", Bm25Plan(k1=config.k1, b=config.b))
+    out.write(pl.DataFrame({"id": [pool.digest], "passages": [pool.rows]}))
