@@ -8,6 +8,7 @@ quality. Those of the rules are the published ones of the systems that it follow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
@@ -73,14 +74,19 @@ class RulesConfig(dg.Config):
     )
 
 
-class DedupConfig(dg.Config):
-    """`internlm2/text/signatures` and `internlm2/text/duplicates`."""
+class SignaturesConfig(dg.Config):
+    """`internlm2/text/signatures`: MinHash."""
 
-    n_hashes: int = Field(128, gt=0, description="Hash functions of MinHash (paper, §3.1.1).")
+    n_hashes: int = Field(128, gt=0, description="Hash functions (paper, §3.1.1).")
     ngram: int = Field(5, gt=0, description="Words of a shingle (paper, §3.1.1).")
-    bands: int = Field(16, gt=0, description="Bands of LSH; the paper's are not known.")
-    threshold: float = Field(0.7, gt=0, le=1, description="Similarity from which texts are duplicates (paper, §3.1.1).")
     seed: int = Field(1, ge=0, description="Seed of the hash functions.")
+
+
+class DedupConfig(dg.Config):
+    """`internlm2/text/duplicates`: locality-sensitive hashing of the signatures."""
+
+    bands: int = Field(16, gt=0, description="Bands of the hash functions; the paper's number is not known.")
+    threshold: float = Field(0.7, gt=0, le=1, description="Similarity from which texts are duplicates (paper, §3.1.1).")
 
 
 class ClassifierConfig(dg.Config):
@@ -94,9 +100,10 @@ class ClassifierConfig(dg.Config):
     bad_label: int = Field(1, ge=0, description="Which of the model's classes is the bad one.")
     max_length: int = Field(512, gt=0, description="Tokens that the model sees (BERT's).")
     batch_size: int = Field(32, gt=0, description="Texts to a forward pass of the model.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the model computes.")
     hash_bits: int = Field(18, ge=4, le=24, description="Features: 2 to this power for words, and for characters.")
     word_ngram: int = Field(2, ge=1, description="Longest n-gram of words.")
-    character_ngram: int = Field(4, ge=2, description="Length of the n-grams of characters inside words.")
+    character_ngram: int = Field(3, ge=2, description="Length of the n-grams of characters inside words.")
     max_characters: int = Field(10_000, gt=0, description="Of a text that are looked at: its beginning.")
     regularisation: float = Field(1.0, gt=0, description="C of the logistic regression: smaller is stronger.")
     threshold: float = Field(0.5, ge=0, le=1, description="At which precision and recall are reported.")
@@ -108,9 +115,11 @@ class SafetyConfig(dg.Config):
     blocked_domains: str = Field(
         "",
         description="File of domains, one to a line, a path or an fsspec URL; subdomains are blocked too. The paper "
-        "has about 13 million. Empty: none.",
+        "has about 13 million. Empty: the list of `worlds/web_crawl`, whose domains are invented.",
     )
-    blocked_words: str = Field("", description="File of words or phrases; the paper has 36,289. Empty: none.")
+    blocked_words: str = Field(
+        "", description="File of words or phrases; the paper has 36,289. Empty: the list of `worlds/web_crawl`."
+    )
     max_blocked_words: int = Field(0, ge=0, description="Different blocked words that a document may hold.")
     max_toxicity: float = Field(0.5, ge=0, le=1, description="Probability of toxicity above which it is dropped.")
     max_pornography: float = Field(0.5, ge=0, le=1, description="The same for pornography.")
@@ -128,12 +137,13 @@ class Config:
     """All sections, for a preset."""
 
     rules: RulesConfig
+    signatures: SignaturesConfig
     dedup: DedupConfig
     classifier: ClassifierConfig
     safety: SafetyConfig
     quality: QualityConfig
 
 
-TINY = Config(RulesConfig(), DedupConfig(), ClassifierConfig(), SafetyConfig(), QualityConfig())
+TINY = Config(RulesConfig(), SignaturesConfig(), DedupConfig(), ClassifierConfig(), SafetyConfig(), QualityConfig())
 # What the paper gives are its deduplication and that its classifiers are BERTs: whose folder is for the user to name.
 PAPER = TINY
