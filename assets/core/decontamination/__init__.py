@@ -1,0 +1,1 @@
+"""Texts of evaluation sets in training data: found, told, and kept out."""
