@@ -137,7 +137,7 @@ def sign(
     Document i is `data[offsets[i]:offsets[i + 1]]`, valid UTF-8. Memory: up to 28 bytes a token of the longest
     document (as much a byte is reserved, which costs nothing before it is touched).
     """
-    longest = np.max(offsets[1:] - offsets[:-1]) + 1
+    longest = int(np.max(offsets[1:] - offsets[:-1])) + 1
     tokens = np.empty(longest, np.uint64)
     shingles = np.empty(longest, np.uint32)
     table = np.empty(_slots(longest), np.uint32)

@@ -4,7 +4,7 @@ Tokens are found by one rule from a table of classes of characters: a run of WOR
 class ALONE is a token by itself, and BETWEEN characters only separate. A document of fewer tokens than an n-gram has is
 one shingle of all its tokens; a document without any token is one shingle of its whole text.
 
-`words`: the text is lower-cased; WORD are letters, digits, combining marks and `_`, but those of scripts written without
+`words`: the text is lower-cased; WORD are letters, digits, combining marks and `_`; those of scripts written without
 spaces are ALONE, or a whole Chinese sentence would be one word; everything else is BETWEEN.
 `code`: the text stays as it is; WORD are the same; every other visible character is ALONE; blanks are BETWEEN. So
 indentation by two or four spaces or a tab, trailing blanks, blank lines and blanks around operators do not count.
