@@ -73,8 +73,8 @@ class Index:
     def _best_keys(self, terms: np.ndarray, bounds: np.ndarray, k: int) -> np.ndarray:
         from assets.core.retrieval.kernel import best_keys
 
-        # The first id in the order of ids wins a tie: the greatest of the rows' complements.
-        return best_keys(terms, bounds, self._starts, self._documents, self._scores, ~self._rows, k)
+        keys = best_keys(terms, bounds, self._starts, self._documents, self._scores, self._rows, k)
+        return np.sort(keys, axis=1)[:, ::-1]
 
     def _hits(self, keys: np.ndarray) -> pl.DataFrame:
         query, rank = np.nonzero(keys)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from heapq import heapreplace
-
 import numpy as np
 from numba import njit
 
-WORD_BITS = np.uint64(32)
+SCORE_SHIFT = np.uint64(32)
+ROW_MASK = np.uint64(0xFFFFFFFF)
 
 
 @njit(nogil=True, cache=True)
@@ -17,32 +16,45 @@ def best_keys(
     starts: np.ndarray,
     documents: np.ndarray,
     scores: np.ndarray,
-    preference: np.ndarray,
+    rows: np.ndarray,
     k: int,
 ) -> np.ndarray:
-    """Keys of the k best documents of each query, the best first; 0 where fewer documents share a term with it.
+    """Keys of the k best documents of each query, in no order; 0 where fewer documents share a term with it.
 
-    Query q has the terms `terms[bounds[q]:bounds[q + 1]]`. A key is the bits of the float32 score, then the 32 bits of
-    the document's preference (the greatest wins a tie): positive floats are ordered like their bits, so one comparison
-    of integers orders by score and breaks ties.
+    Query q has the terms `terms[bounds[q]:bounds[q + 1]]`; the other arrays are those of the index. A key is the bits
+    of the float32 score, then the complement of the row of the document's id: positive floats are ordered like their
+    bits, so one comparison of integers orders by score and, where scores are equal, by id.
     """
     n_queries = len(bounds) - 1
     keys = np.zeros((n_queries, k), np.uint64)
-    total = np.zeros(len(preference), np.float32)
+    total = np.zeros(len(rows), np.float32)
     bits = total.view(np.uint32)
+    touched = np.empty(len(rows), np.uint32)
+    # The best so far and as many candidates: choosing k of them when it is full is cheaper than a heap.
+    pool = np.empty(2 * k, np.uint64)
     for query in range(n_queries):
-        of_query = terms[bounds[query] : bounds[query + 1]]
-        for term in of_query:
-            for posting in range(starts[term], starts[term + 1]):
-                total[documents[posting]] += scores[posting]
-        best = [np.uint64(0) for _ in range(k)]
-        for term in of_query:
+        n_touched = 0
+        for term in terms[bounds[query] : bounds[query + 1]]:
             for posting in range(starts[term], starts[term + 1]):
                 document = documents[posting]
-                if bits[document]:
-                    key = np.uint64(bits[document]) << WORD_BITS | np.uint64(preference[document])
-                    if key > best[0]:
-                        heapreplace(best, key)
-                    bits[document] = 0
-        keys[query] = np.sort(np.array(best))[::-1]
+                if not bits[document]:
+                    touched[n_touched] = document
+                    n_touched += 1
+                total[document] += scores[posting]
+        size = 0
+        least = np.uint64(0)
+        for document in touched[:n_touched]:
+            key = np.uint64(bits[document]) << SCORE_SHIFT | (ROW_MASK - np.uint64(rows[document]))
+            total[document] = 0
+            if key > least:
+                pool[size] = key
+                size += 1
+                if size == 2 * k:
+                    pool[:k] = np.partition(pool, k)[k:]
+                    least = pool[0]
+                    size = k
+        if size > k:
+            pool[:k] = np.partition(pool[:size], size - k)[size - k :]
+            size = k
+        keys[query, :size] = pool[:size]
     return keys
