@@ -38,6 +38,26 @@ def demo(seed: str, config: str | None) -> None:
 
 
 @cli.command()
+@click.argument("folder", default="")
+@click.option(
+    "--config", type=click.Path(exists=True), help="YAML run configuration; see `athanor preset --job crawl`."
+)
+def crawl(folder: str, config: str | None) -> None:
+    """Make training text of the crawl in FOLDER (default: $ATHANOR_CRAWL, else a generated one)."""
+    started = time.monotonic()
+    from orchestration.crawl_command import announce, crawl_folder, summarise
+    from orchestration.runs import show_progress
+
+    announce(folder)
+    show_progress()
+    settings = yaml.safe_load(Path(config).read_text()) if config else {}
+    built = crawl_folder(folder, settings)
+    summarise()
+    reused = sum(asset.reused for asset in built)
+    click.echo(f"crawl: ok, {len(built)} assets, {reused} reused, {time.monotonic() - started:.0f} s")
+
+
+@cli.command()
 @click.argument("system")
 @click.option("--seeds", default=5, show_default=True, help="Seeds 0 to this many, not included.")
 def claims(system: str, seeds: int) -> None:

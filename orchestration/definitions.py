@@ -11,12 +11,19 @@ import assets.case2code.learning
 import assets.clusterclip.assets
 import assets.clusterclip.evaluation
 import assets.corpora.assets
+import assets.corpora.crawl.assets
+import assets.corpora.docs_assets
 import assets.corpora.problem_assets
 import assets.fastmcts.assets
 import assets.fastmcts.checkpoints
 import assets.fastmcts.evaluation
 import assets.fastmcts.training_rows
 import assets.internlm2.assets
+import assets.internlm2.code.assets
+import assets.internlm2.text.assets
+import assets.knowledge_pile.assets
+import assets.knowledge_pile.pool_assets
+import assets.knowledge_pile.training_assets
 import assets.oreal.assets
 import assets.oreal.champions
 import assets.oreal.credit
@@ -26,6 +33,7 @@ import assets.oreal.policies
 import assets.oreal.results
 import assets.oreal.reward_model
 import assets.worlds.chain_arith.assets
+import assets.worlds.web_pages.assets
 from orchestration.automation import SCHEDULES, SENSORS
 from orchestration.dbt import dbt_assets, prepare_manifest
 from orchestration.jobs import JOBS
@@ -54,6 +62,14 @@ MODULES = (
     assets.fastmcts.checkpoints,
     assets.fastmcts.evaluation,
     assets.oreal.champions,
+    assets.worlds.web_pages.assets,
+    assets.corpora.crawl.assets,
+    assets.corpora.docs_assets,
+    assets.internlm2.text.assets,
+    assets.internlm2.code.assets,
+    assets.knowledge_pile.pool_assets,
+    assets.knowledge_pile.assets,
+    assets.knowledge_pile.training_assets,
 )
 
 

@@ -8,10 +8,18 @@ import dagster as dg
 
 from assets.clusterclip.assets import SEEDS
 from assets.clusterclip.config import QUICK_PLANS
+from assets.corpora.crawl.config import CRAWL_FILES
 from assets.oreal.arms import ARMS as OREAL_ARMS
 from assets.oreal.arms import CHOICES, QUICK_ARMS
+from orchestration.crawl import AFTER, BEFORE, DOCUMENTS, INDEX, START
 
-SHARED = dg.AssetSelection.groups("corpora", "internlm2", "staging", "marts") | dg.AssetSelection.assets(
+MARTS = dg.AssetSelection.groups("staging", "marts")
+CORPUS = [f"corpora/{stage}" for stage in ("python_library", "files", "documents", "clean_documents")]
+CORPUS += ["internlm2/tokenizer", "internlm2/tokens"]
+SHARED = MARTS | dg.AssetSelection.assets(
+    *CORPUS,
+    "corpora/questions",
+    "corpora/problems",
     "clusterclip/embeddings",
     "clusterclip/clusters",
     "clusterclip/sampling_plan",
@@ -46,8 +54,8 @@ quickstart = dg.define_asset_job(
 )
 clusterclip_arms = dg.define_asset_job(
     "clusterclip_arms",
-    selection=dg.AssetSelection.groups("corpora", "internlm2", "clusterclip")
-    - dg.AssetSelection.assets("clusterclip/champion"),
+    selection=dg.AssetSelection.assets(*CORPUS)
+    | dg.AssetSelection.groups("clusterclip") - dg.AssetSelection.assets("clusterclip/champion"),
     partitions_def=SEEDS,
     description="Every plan of ClusterClip for one seed: launch a backfill over seeds 0 to 4 for a full verdict.",
 )
@@ -82,20 +90,78 @@ fastmcts_arms = dg.define_asset_job(
     partitions_def=SEEDS,
     description="Search, its baselines and the arms trained on their answers, for one seed.",
 )
+crawl_start = dg.define_asset_job(
+    "crawl_start",
+    selection=dg.AssetSelection.assets(*START),
+    description="What a crawl needs before its first file: classifiers of pages, and the generated crawl.",
+)
+crawl_pages = dg.define_asset_job(
+    "crawl_pages",
+    selection=dg.AssetSelection.assets(*BEFORE),
+    partitions_def=CRAWL_FILES,
+    description="One crawl file: pages, rules, signatures.",
+)
+crawl_duplicates = dg.define_asset_job(
+    "crawl_duplicates",
+    selection=dg.AssetSelection.assets(INDEX),
+    description="Near-duplicates over all crawl files.",
+)
+crawl_text = dg.define_asset_job(
+    "crawl_text",
+    selection=dg.AssetSelection.assets(*AFTER),
+    partitions_def=CRAWL_FILES,
+    description="One crawl file: what is left without duplicates, unsafe and poor pages.",
+)
+crawl_documents = dg.define_asset_job(
+    "crawl_documents",
+    selection=dg.AssetSelection.assets(DOCUMENTS) | MARTS,
+    description="The training text of all crawl files, its funnel and the marts.",
+)
+internlm2_code = dg.define_asset_job(
+    "internlm2_code",
+    selection=dg.AssetSelection.key_prefixes(["internlm2", "code"]),
+    description="Repositories to long documents, what is imported before what imports it.",
+)
+internlm2_long = dg.define_asset_job(
+    "internlm2_long",
+    selection=dg.AssetSelection.assets(*CORPUS) | dg.AssetSelection.key_prefixes(["internlm2", "long"]),
+    description="Long documents that a model reads better with their context than without.",
+)
+internlm2_data_arms = dg.define_asset_job(
+    "internlm2_data_arms",
+    selection=dg.AssetSelection.assets(
+        *CORPUS, "worlds/web_pages", "internlm2/stage_scores", "internlm2/long/scorer", "internlm2/long_scores"
+    ),
+    partitions_def=SEEDS,
+    description="For one seed: what the stages of the text pipeline find of planted defects, what perplexity "
+    "differences find of spliced documents.",
+)
+knowledge_pile_arms = dg.define_asset_job(
+    "knowledge_pile_arms",
+    selection=dg.AssetSelection.assets("corpora/installed_docs") | dg.AssetSelection.groups("knowledge_pile"),
+    partitions_def=SEEDS,
+    description="Queries, pile, and every arm of Knowledge Pile for one seed.",
+)
 claims = dg.define_asset_job(
     "claims",
     selection=dg.AssetSelection.groups("claims", "staging", "marts"),
     description="Claims and marts from the scores that there are.",
 )
 # For each system: the job that makes its arms for one seed.
-ARMS = {"clusterclip": clusterclip_arms, "case2code": case2code_arms, "fastmcts": fastmcts_arms, "oreal": oreal_arms}
+ARMS = {
+    "clusterclip": clusterclip_arms,
+    "case2code": case2code_arms,
+    "fastmcts": fastmcts_arms,
+    "oreal": oreal_arms,
+}
 # And the one that measures its claims alone, whatever was made of the others.
 CLAIMS = {
     system: dg.define_asset_job(
         f"{system}_claims",
-        selection=dg.AssetSelection.groups("staging", "marts") | dg.AssetSelection.assets(f"claims/{system}"),
+        selection=MARTS | dg.AssetSelection.assets(f"claims/{system}"),
         description=f"Claims of {system} and marts from the scores that there are.",
     )
     for system in ARMS
 }
-JOBS = [quickstart, case2code, oreal, claims, *ARMS.values(), *CLAIMS.values()]
+CRAWL = [crawl_start, crawl_pages, crawl_duplicates, crawl_text, crawl_documents]
+JOBS = [quickstart, case2code, oreal, *CRAWL, internlm2_code, internlm2_long, claims, *ARMS.values(), *CLAIMS.values()]

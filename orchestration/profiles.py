@@ -15,6 +15,7 @@ from assets.core.generation.roles import Roles
 from assets.core.home import Home
 from assets.core.policy_engine import PolicyEngineResource
 from assets.core.resources import LakeResource
+from assets.core.rows import RowsResource
 from assets.core.sandbox.resource import SandboxResource
 from assets.core.tracking import Tracking
 from assets.core.trainer import REMOTE, TrainerResource
@@ -93,7 +94,14 @@ def resources(profile: str | None = None) -> dict[str, Any]:
         "roles": roles,
         "sandbox": SandboxResource(),
         "policy_engine": policy_engine(name),
+        "rows": rows(name),
     }
+
+
+def rows(profile: str) -> RowsResource:
+    """Where functions over rows run: processes of this machine, on the cluster with Ray Ray Data."""
+    on_ray = profile == "cluster" and os.environ.get("ATHANOR_LAUNCHER") == "ray"
+    return RowsResource(backend="ray" if on_ray else "processes")
 
 
 def policy_engine(profile: str) -> PolicyEngineResource:

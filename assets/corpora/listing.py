@@ -119,6 +119,14 @@ def file_digest(file: InputFile) -> FileDigest:
     return FileDigest(file.relative, int(info["size"] or 0), f"sha256:{digest.hexdigest()}")
 
 
+def change_mark(path: str) -> str:
+    """What tells that a file changed, without reading it: its size, and what its store reports or its time."""
+    with reachable(path):
+        fs, root = fsspec.core.url_to_fs(path)
+        info = fs.info(root)
+    return f"{info['size']} {_store_mark(info)}"
+
+
 def _store_mark(info: dict[str, Any]) -> str | None:
     for mark in (*CONTENT_MARKS, *TIME_MARKS):
         if info.get(mark):

@@ -1,0 +1,75 @@
+"""A crawl, from its files to training text: the new files first, then what they changed in the others.
+
+Each crawl file is a partition. A new file is read, filtered and signed by itself; the index of duplicates then says of
+every file what is left of it, and only files of which something else is left now are built again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from assets.core.lake import Lake
+from assets.core.recipe import RECIPES
+from assets.corpora.crawl.config import CRAWL_FILES, CrawlConfig
+from assets.corpora.crawl.files import crawl_files
+from assets.internlm2.text.config import TASKS
+
+NAME = str(CRAWL_FILES.name)
+WORLD = "worlds/web_crawl"
+START = (WORLD, "worlds/labelled_pages", *(f"internlm2/text/classifier/{task}" for task in TASKS))
+# What is made of each file before and after the index of all.
+BEFORE = ("corpora/pages", "internlm2/text/filtered", "internlm2/text/signatures")
+INDEX = "internlm2/text/duplicates"
+AFTER = ("internlm2/text/deduplicated", "internlm2/text/safe", "internlm2/text/clean")
+DOCUMENTS = "internlm2/text/documents"
+ASSETS_OF = {
+    "crawl_start": START,
+    "crawl_pages": BEFORE,
+    "crawl_duplicates": (INDEX,),
+    "crawl_text": AFTER,
+    "crawl_documents": (DOCUMENTS,),
+}
+
+
+@dataclass(frozen=True)
+class Sync:
+    """What came into and left the folder since the last look."""
+
+    added: list[str]
+    removed: list[str]
+
+
+def files_of(config: CrawlConfig, lake: Lake) -> dict[str, str]:
+    """Crawl file by partition: the user's, else those of the generated crawl."""
+    return crawl_files(config, None if config.folder else lake.get(WORLD))
+
+
+def sync(instance: dg.DagsterInstance, files: Mapping[str, str]) -> Sync:
+    """Make the partitions those of the files that there are."""
+    known = set(instance.get_dynamic_partitions(NAME))
+    made = Sync(sorted(files.keys() - known), sorted(known - files.keys()))
+    instance.add_dynamic_partitions(NAME, made.added)
+    for name in made.removed:
+        instance.delete_dynamic_partition(NAME, name)
+    return made
+
+
+def stale(keys: Sequence[str], lake: Lake, instance: dg.DagsterInstance, configuration: Mapping[str, Any]) -> list[str]:
+    """The partitions for which running these assets would do work."""
+    configs = {key: config_of(key, configuration) for key in keys}
+    return [
+        name
+        for name in sorted(instance.get_dynamic_partitions(NAME))
+        if not all(RECIPES[key].is_current(lake, configs[key], name, instance) for key in keys)
+    ]
+
+
+def config_of(key: str, configuration: Mapping[str, Any]) -> dg.Config | None:
+    """The section of an asset in a run configuration, with defaults for what it leaves out."""
+    kind = RECIPES[key].config
+    section = configuration.get("ops", {}).get(key.replace("/", "__"), {})
+    return kind(**section.get("config", {})) if kind else None

@@ -1,0 +1,61 @@
+"""`athanor crawl`: all that a folder of crawl files needs done, and what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from assets.core.home import Home
+from assets.core.lake import Lake
+from assets.corpora.crawl.config import CrawlConfig
+from orchestration.crawl import AFTER, ASSETS_OF, BEFORE, DOCUMENTS, config_of, files_of, stale, sync
+from orchestration.instance import open_instance
+from orchestration.runs import Built, run_job
+
+
+def announce(folder: str) -> None:
+    source = folder or os.environ.get("ATHANOR_CRAWL") or "a generated crawl with planted defects"
+    click.echo(f"crawl: {source} → pages → rules → near-duplicates → safety → quality → documents")
+
+
+def crawl_folder(folder: str, configuration: Mapping[str, Any]) -> list[Built]:
+    """Every job of a crawl, for the files that need it. Raises InputError for a folder that cannot be read and
+    RunFailed for a job that fails; the same command goes on from there."""
+    if folder:
+        os.environ["ATHANOR_CRAWL"] = folder
+    home = Home.from_environment()
+    lake = Lake(home.lake, home.work)
+    built = _run("crawl_start", configuration)
+    with open_instance(home) as instance:
+        pages = config_of(BEFORE[0], configuration)
+        assert isinstance(pages, CrawlConfig)
+        came = sync(instance, files_of(pages, lake))
+        click.echo(f"{len(came.added)} crawl files are new, {len(came.removed)} have left", err=True)
+        for name in stale(BEFORE, lake, instance, configuration):
+            built += _run("crawl_pages", configuration, name)
+        built += _run("crawl_duplicates", configuration)
+        for name in stale(AFTER, lake, instance, configuration):
+            built += _run("crawl_text", configuration, name)
+    return built + _run("crawl_documents", configuration)
+
+
+def _run(job: str, configuration: Mapping[str, Any], partition: str | None = None) -> list[Built]:
+    ops = configuration.get("ops", {})
+    names = [key.replace("/", "__") for key in ASSETS_OF[job]]
+    return run_job(job, partition=partition, config={"ops": {name: ops[name] for name in names if name in ops}})
+
+
+def summarise() -> None:
+    """The funnel, and where to look."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    home = Home.from_environment()
+    documents = Lake(home.lake, home.work).get(DOCUMENTS)
+    console = Console(width=None if os.isatty(1) else 140)
+    console.print(Markdown(str(documents.manifest.metadata["funnel"])))
+    console.print(f"{documents.rows:,} documents in internlm2/text/documents; files: {home.root}", soft_wrap=True)
+    console.print("pages: `make ui` starts Dagster (http://127.0.0.1:3000) and MLflow (http://127.0.0.1:5000)")
