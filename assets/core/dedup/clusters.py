@@ -29,8 +29,8 @@ def group(
     `digests` are 64-bit hashes of whole signatures, `band_keys(band)` those of one band. Groups are the connected
     components of links:
 
-    - Documents of equal digest are linked without a comparison, and only one of them takes part further: a hundred
-      thousand copies cost as much as one document.
+    - Documents of equal digest are linked without a comparison (the chance that any two of five million share one
+      wrongly is 1e-6), and only one of them takes part further: copies cost no more than other documents.
     - Of the others, those of equal band key form a bucket. In a bucket of up to `WINDOW` + 1 every pair is compared
       by its signatures, and linked where they agree in the threshold's share: no pair is lost because neither is
       similar to a third. In a larger one the members are first ordered by their further minima, so that the most

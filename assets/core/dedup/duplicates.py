@@ -74,8 +74,9 @@ def find_duplicates(
 
     paths = [path for part in parts for path in part.paths]
     with SignatureStore(work, plan) as store:
-        for path in paths:
-            store.append(path)
+        for part in parts:
+            for path in part.paths:
+                store.append(path, part.name)
         signatures = store.signatures()
         groups = group(signatures, store.digests(), store.band_keys, plan, threads)
         survivors = _survivors((_named(path) for path in paths), groups)
@@ -132,7 +133,7 @@ def _judged(ids: pl.Series, row: int, groups: Int64s, survivors: Survivors, sign
     similarity = np.zeros(len(ids))
     equal = agreements(signatures, rows[dropped], survivors.rows[position[dropped]])
     similarity[dropped] = equal / signatures.shape[1]
-    dup_of = pl.Series("dup_of", [""], pl.String).new_from_index(0, len(ids))
+    dup_of = pl.repeat("", len(ids), dtype=pl.String, eager=True)
     if len(dropped):
         dup_of = dup_of.scatter(dropped, survivors.ids.gather(position[dropped]))
     return pl.DataFrame({"id": ids, "dup_of": dup_of, "similarity": similarity})

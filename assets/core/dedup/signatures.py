@@ -72,7 +72,7 @@ def _utf8(text: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def estimate_jaccard(left: Uint32s, right: Uint32s) -> NDArray[np.float64]:
     """The share of equal entries of two signatures, or of two arrays `[..., n_hashes]`: an unbiased estimate.
 
-    Its standard error at similarity s is `sqrt(s (1 - s) / n_hashes)`, .04 at most for 128.
+    Its standard error at similarity s is `sqrt(s (1 - s) / n_hashes)`, at most .044 for 128.
     """
     import numpy as np
 

@@ -36,8 +36,8 @@ class SignatureStore:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._remove()
 
-    def append(self, path: Path) -> None:
-        """Add the signatures of a Parquet shard. Raises `InputError` where they are not of the plan's length."""
+    def append(self, path: Path, part: str) -> None:
+        """Add the signatures of a part's Parquet shard. Raises `InputError` where they are not of the plan's length."""
         import numpy as np
         import polars as pl
 
@@ -46,7 +46,7 @@ class SignatureStore:
         column = pl.read_parquet(path, columns=["signature"])["signature"]
         if column.dtype != pl.Array(pl.UInt32, self.plan.n_hashes):
             raise InputError(
-                f"the signatures in {path} are {column.dtype}, not {self.plan.n_hashes} hashes",
+                f"the signatures of {part} are {column.dtype}, not {self.plan.n_hashes} hashes",
                 "make them again by signature_frame with the plan that finds the duplicates",
             )
         signatures = np.ascontiguousarray(column.to_numpy())
