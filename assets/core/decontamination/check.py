@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.core.decontamination.index import DEFAULT, EvaluationIndex, Rules
+from assets.core.decontamination.index import DEFAULT, EvaluationIndex, Rules, overlaps
 from assets.core.decontamination.texts import TextSource
 from assets.core.errors import AthanorError
 from assets.core.generation.roles import Roles
@@ -71,7 +71,7 @@ def find_overlaps(out: DatasetWriter, config: OverlapConfig, training: Dataset, 
     for batch in track(training.batches(*source.read_columns()), label=f"overlaps of {source.key}", unit=" shards"):
         compared = source.texts(batch)
         texts += compared.height
-        found = index.overlaps(compared)
+        found = overlaps(compared, index)
         names = [content_id("overlap", *row) for row in found.drop("evidence").iter_rows()]
         out.write(
             found.with_columns(id=pl.Series(names, dtype=pl.String), parents=pl.concat_list("id")).select(
@@ -140,16 +140,16 @@ def no_evaluation_text(
     return declare(check)
 
 
-def judge(training_key: str, overlaps: Sequence[Dataset], tolerated_share: float) -> dg.AssetCheckResult:
-    """Whether what was found in the partitions of a training set blocks it, and what a person should know of it."""
-    rows = pl.concat([pl.DataFrame(schema=OVERLAPS), *(dataset.read() for dataset in overlaps)])
+def judge(training_key: str, published: Sequence[Dataset], tolerated_share: float) -> dg.AssetCheckResult:
+    """Whether the overlaps of a training set's partitions block it, and what a person should know of them."""
+    rows = pl.concat([pl.DataFrame(schema=OVERLAPS), *(dataset.read() for dataset in published)])
+    by_kind = rows.group_by("kind", "evaluation_set").agg(pl.col("evaluation_id").n_unique())
     counts: dict[str, dict[str, int]] = {}
-    for kind, name, items in rows.group_by("kind", "evaluation_set").agg(
-        pl.col("evaluation_id").n_unique()).sort("kind", "evaluation_set").iter_rows():  # fmt: skip
+    for kind, name, items in by_kind.sort("kind", "evaluation_set").iter_rows():
         counts.setdefault(kind, {})[name] = items
     blocking = rows.filter(pl.col("kind").is_in(BLOCKING_KINDS))
     found = dict(blocking.group_by("evaluation_set").agg(pl.col("evaluation_id").n_unique()).iter_rows())
-    totals: Mapping[str, int] = overlaps[0].manifest.metadata["evaluation_items"] if overlaps else {}
+    totals: Mapping[str, int] = published[0].manifest.metadata["evaluation_items"] if published else {}
     shares = {name: round(items / totals[name], 4) for name, items in sorted(found.items())}
     passed = all(share <= tolerated_share for share in shares.values())
     return dg.AssetCheckResult(
@@ -160,7 +160,7 @@ def judge(training_key: str, overlaps: Sequence[Dataset], tolerated_share: float
             "share_of_items_found": dg.MetadataValue.json(shares),
             "evaluation_items": dg.MetadataValue.json(dict(totals)),
             "training_rows_found": blocking["parents"].list.first().n_unique(),
-            "training_texts": sum(dataset.manifest.metadata["training_texts"] for dataset in overlaps),
+            "training_texts": sum(dataset.manifest.metadata["training_texts"] for dataset in published),
             "overlaps": f"decontamination/overlaps/{training_key}",
         },
     )

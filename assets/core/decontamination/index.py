@@ -27,8 +27,8 @@ N_WORDS: Final = 13
 # An odd multiplier: the polynomial of n hashes of words keeps their order.
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 _SEED: Final = 13
-# Texts whose words are in memory at a time; our default.
-_SLICE_ROWS: Final = 1_000
+# Texts whose words are in memory at a time, and one text at least: some ten times as much memory. Bytes; our default.
+_SLICE_BYTES: Final = 16_000_000
 COLUMNS: Final = ("id", "evaluation_set", "evaluation_id", "kind", "evidence")
 
 
@@ -98,27 +98,16 @@ class EvaluationIndex:
             short.height - whole.height,
         )
 
-    def overlaps(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Overlaps of training texts (id, text): COLUMNS, in the order of the texts, each pair and kind once.
-
-        `evidence` are the words, or the key, that both have: the first in the training text.
-        """
-        import polars as pl
-
-        found = [each for rows in frame.iter_slices(_SLICE_ROWS) for each in self._overlaps(rows)]
-        empty = pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
-        named = (self._named(rows, kind) for rows, kind in found)
-        return pl.concat([empty, *named]).unique(("id", "evaluation_set", "evaluation_id", "kind"), maintain_order=True)
-
-    def _overlaps(self, rows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, str]]:
-        yield self._shared_grams(rows), "ngram"
+    def find(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Overlaps of texts (id, text) whose words fit into memory at once: a frame of COLUMNS for each kind."""
+        yield self._named(self._shared_grams(rows), "ngram")
         if self.whole.height:
-            yield self._equal_lines(rows), "whole"
+            yield self._named(self._equal_lines(rows), "whole")
         if self.formulas.height:
-            yield self._equal_formulas(rows), "formula"
+            yield self._named(self._equal_formulas(rows), "formula")
 
     def _shared_grams(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """(id, item, evidence): the first shared n-gram of each pair."""
+        """The first shared n-gram of each pair."""
         import polars as pl
 
         n = self.rules.n_words
@@ -151,10 +140,11 @@ class EvaluationIndex:
 
     @staticmethod
     def _with_key(keys: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-        """(id, item, evidence) of the rows whose key is known, in their order."""
+        """The rows whose key is known, in their order."""
         return keys.join(known, on="key", maintain_order="left").select("id", "item", evidence="key")
 
     def _named(self, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+        """COLUMNS of rows of (id, item, evidence)."""
         import polars as pl
 
         items = self.items.with_columns(item=pl.int_range(pl.len()))
@@ -163,8 +153,18 @@ class EvaluationIndex:
 
 
 def overlaps(frame: pl.DataFrame, index: EvaluationIndex) -> pl.DataFrame:
-    """Overlaps of training texts (id, text) with the indexed evaluation texts: see `EvaluationIndex.overlaps`."""
-    return index.overlaps(frame)
+    """Overlaps of training texts (id, text): COLUMNS, in the order of the texts, each pair and kind once.
+
+    `evidence` are the words, or the key, that both have: the first in the training text.
+    """
+    import polars as pl
+
+    # As Int64: the sum of what Polars gives, UInt32, ends at 4 GB.
+    begin = pl.col("text").str.len_bytes().cast(pl.Int64).cum_sum() // _SLICE_BYTES
+    slices = frame.with_columns(slice=begin).partition_by("slice", maintain_order=True, include_key=False)
+    found = [each for rows in slices for each in index.find(rows)]
+    empty = pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
+    return pl.concat([empty, *found]).unique(("id", "evaluation_set", "evaluation_id", "kind"), maintain_order=True)
 
 
 def _flat_words(texts: pl.Series) -> tuple[pl.Series, Places]:

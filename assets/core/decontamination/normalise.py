@@ -31,7 +31,7 @@ _SPELLINGS: Final = (
     (r"(\d),(\d{3})\b", "$1$2"),
     (r"(\d),(\d{3})\b", "$1$2"),
 )
-_SIGNS: Final = ((r"\\(?:times|cdot)\b|[×⋅·∗]", "*"), (r"\\div\b|÷", "/"), (r"[−–]", "-"), (r"[$\\]", ""))
+_SIGNS: Final = ((r"\\(?:times|cdot)|[×⋅·∗]", "*"), (r"\\div|÷", "/"), (r"[−–]", "-"), (r"[$\\]", ""))
 _NUMBER: Final = r"(?:\d+\.\d+|\d+|\.\d+)%?"
 _TERM: Final = rf"\(*\s*{_NUMBER}\s*\)*"
 _EXPRESSION: Final = rf"{_TERM}(?:\s*[-+*/^]\s*{_TERM})+(?:\s*=\s*{_NUMBER})?"

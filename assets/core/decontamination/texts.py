@@ -25,6 +25,7 @@ class TextSource:
         """(id, text): a row for each text column that is not empty, of the rows that count, in their order."""
         import polars as pl
 
-        counted = rows.filter(pl.col(name).is_in(list(values)) for name, values in self.where.items())
+        for name, values in self.where.items():
+            rows = rows.filter(pl.col(name).is_in(list(values)))
         each = pl.concat_list(pl.col(name).cast(pl.String) for name in self.columns)
-        return counted.select("id", text=each).explode("text").filter(pl.col("text").str.len_bytes() > 0)
+        return rows.select("id", text=each).explode("text").filter(pl.col("text").str.len_bytes() > 0)
