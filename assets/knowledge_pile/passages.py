@@ -20,14 +20,16 @@ PASSAGES = pl.Schema(
         "url": pl.String(),
         "package": pl.String(),
         "module": pl.String(),
+        "in_domain": pl.Boolean(),
         "text": pl.String(),
         "n_words": pl.Int64(),
+        "n_bytes": pl.Int64(),
     }
 )
 
 
 class Split(NamedTuple):
-    """Passages, with their labels, and the number of pieces that were too short to be one."""
+    """Passages with their labels, and the number of pieces that were too short to be one."""
 
     passages: pl.DataFrame
     short: int
@@ -66,9 +68,10 @@ def _kept_ends(text: str, end: str) -> Iterable[str]:
     return (part + end for part in text.split(end))
 
 
-def is_in_domain(module: str, domain_modules: Sequence[str]) -> bool:
-    """Whether a module is one of the domain's, or lies in one: `scipy.stats._qmc` lies in `scipy.stats`."""
-    return any(module == name or module.startswith(f"{name}.") for name in domain_modules)
+def is_in_domain(package: str, module: str, domain: Sequence[str]) -> bool:
+    """Whether a package (of a page: its web domain) or module is one of the domain's, or the module lies in one of
+    them: `scipy.stats._qmc` lies in `scipy.stats`."""
+    return package in domain or any(module == name or module.startswith(f"{name}.") for name in domain)
 
 
 def is_heldout(module: str, share: float, seed: int) -> bool:
@@ -76,29 +79,19 @@ def is_heldout(module: str, share: float, seed: int) -> bool:
     return int(content_id("heldout", str(seed), module)[:8], 16) < share * HASH_STEPS
 
 
-def passages_frame(documents: pl.DataFrame, *, n_words: int, min_words: int, domain_modules: Sequence[str]) -> Split:
-    """The passages of documents (id, url, package, module, text), and how many were shorter than `min_words` words."""
+def passages_frame(documents: pl.DataFrame, *, n_words: int, min_words: int, domain: Sequence[str]) -> Split:
+    """The passages of documents (id, package, module, text), and how many were shorter than `min_words` words.
+
+    `url` is the module of a document from the web, else "".
+    """
     rows, short = [], 0
-    for name, url, package, module, text in documents.select("id", "url", "package", "module", "text").iter_rows():
+    for name, package, module, text in documents.select("id", "package", "module", "text").iter_rows():
+        url, in_domain = module if "://" in module else "", is_in_domain(package, module, domain)
         for passage in split_passages(text, n_words):
             words = len(passage.split())
             if words < min_words:
                 short += 1
                 continue
-            rows.append((content_id("passage", passage), [name], url, package, module, passage, words))
-    frame = pl.DataFrame(rows, schema=PASSAGES, orient="row")
-    labels = {module: is_in_domain(module, domain_modules) for module in frame["module"].unique()}
-    return Split(
-        frame.with_columns(
-            n_bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
-            in_domain=pl.col("module").replace_strict(labels, return_dtype=pl.Boolean),
-        ),
-        short,
-    )
-
-
-def origin_columns(documents: pl.DataFrame) -> pl.DataFrame:
-    """Documents of any source with id, url, package, module, text: of a web page package and module are its domain."""
-    if "domain" in documents.columns:
-        return documents.select("id", "url", package="domain", module="domain", text="text")
-    return documents.select("id", pl.lit("").alias("url"), "package", "module", "text")
+            made_id = content_id("passage", passage)
+            rows.append((made_id, [name], url, package, module, in_domain, passage, words, len(passage.encode())))
+    return Split(pl.DataFrame(rows, schema=PASSAGES, orient="row"), short)

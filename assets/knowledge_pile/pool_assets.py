@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from assets.core.decontamination import EvaluationIndex, overlaps
+from assets.core.decontamination.index import EvaluationIndex, Rules, overlaps
 from assets.core.errors import InputError
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
@@ -14,34 +14,33 @@ from assets.core.recipe import Input, recipe
 from assets.core.retrieval import Bm25Plan, build_index
 from assets.internlm2.tokenizer import encode, load_tokenizer
 from assets.knowledge_pile.config import IndexConfig, PoolConfig
-from assets.knowledge_pile.passages import Split, is_heldout, is_in_domain, origin_columns, passages_frame
+from assets.knowledge_pile.passages import Split, is_heldout, is_in_domain, passages_frame
 
 DOCUMENTS_AT_ONCE = 500
 POOL = Input("knowledge_pile/pool", part="pool")
 HELDOUT = Input("knowledge_pile/pool", part="heldout")
 
 
+# An input that was never built is no hindrance: only the chosen source must be there.
+SOURCES = {
+    "installed_docs": "corpora/installed_docs",
+    "documents": "corpora/clean_documents",
+    "crawl": "internlm2/text/documents",
+}
+
+
 @recipe(
     "knowledge_pile/pool",
-    inputs={
-        "installed_docs": Input("corpora/installed_docs"),
-        "documents": Input("corpora/clean_documents"),
-        "crawl": Input("internlm2/text/clean", all_partitions=True),
-    },
+    inputs={name: Input(key, all_partitions=True) for name, key in SOURCES.items()},
     checks=("no_passage_twice",),
     tags={"stage": "input"},
 )
-def pool(
-    out: DatasetWriter,
-    config: PoolConfig,
-    installed_docs: Dataset,
-    documents: Dataset,
-    crawl: dict[str, Dataset],
-) -> None:
+def pool(out: DatasetWriter, config: PoolConfig, **sources: dict[str, Dataset]) -> None:
     """Passages in two parts: the held-out modules, and all others but for what overlaps with these."""
-    chosen = {"installed_docs": [installed_docs], "documents": [documents], "crawl": [*crawl.values()]}[config.source]
+    chosen = list(sources[config.source].values())
     if not chosen:
-        raise InputError("no crawl was cleaned yet", "materialize internlm2/text/clean, or choose another source")
+        key = SOURCES[config.source]
+        raise InputError(f"{key} was not built yet", f"materialize {key} first, or choose another `source`")
     seen: set[str] = set()
     heldout = pl.concat(_passages(out, config, chosen, seen, heldout=True))
     of_domain = int(heldout["in_domain"].sum())
@@ -51,7 +50,10 @@ def pool(
             "name the domain's modules in domain_modules, or raise the shares that are held out",
         )
     out.write(heldout, part="heldout")
-    evaluation = EvaluationIndex.build({"heldout": heldout.select("id", "text")}, n=config.n_words)
+    evaluation = EvaluationIndex.build(
+        heldout.select(pl.lit("heldout").alias("evaluation_set"), evaluation_id="id", text="text"),
+        Rules(n_words=config.n_words, min_operations=0),
+    )
     in_domain = 0
     for passages in _passages(out, config, chosen, seen, heldout=False):
         shared = set(overlaps(passages.select("id", "text"), evaluation)["id"])
@@ -72,22 +74,21 @@ def _passages(
     """The passages of the modules that are held out, or of all others, each once; `seen` are their ids, and grows."""
     for dataset in chosen:
         for shard in dataset.batches():
-            for documents in track(
-                origin_columns(shard).iter_slices(DOCUMENTS_AT_ONCE), label="passages", unit=" batches"
-            ):
-                modules = [name for name in documents["module"].unique() if _is_heldout(name, config) == heldout]
-                yield _new(out, _split(documents.filter(pl.col("module").is_in(modules)), config), seen)
+            for documents in track(shard.iter_slices(DOCUMENTS_AT_ONCE), label="passages", unit=" batches"):
+                held = [_is_heldout(*origin, config) for origin in documents.select("package", "module").iter_rows()]
+                of_side = documents.filter(pl.Series(held, dtype=pl.Boolean) == heldout)
+                yield _new(out, _split(of_side, config), seen)
 
 
-def _is_heldout(module: str, config: PoolConfig) -> bool:
-    in_domain = is_in_domain(module, config.domain_modules)
+def _is_heldout(package: str, module: str, config: PoolConfig) -> bool:
+    in_domain = is_in_domain(package, module, config.domain_modules)
     share = config.heldout_share if in_domain else config.general_heldout_share
     return is_heldout(module, share, config.seed)
 
 
 def _split(documents: pl.DataFrame, config: PoolConfig) -> Split:
     return passages_frame(
-        documents, n_words=config.passage_words, min_words=config.min_words, domain_modules=config.domain_modules
+        documents, n_words=config.passage_words, min_words=config.min_words, domain=config.domain_modules
     )
 
 
