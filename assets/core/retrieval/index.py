@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from assets.core.errors import InputError
 from assets.core.retrieval import layout
@@ -85,7 +84,7 @@ class Index:
             {
                 "query": query,
                 "rank": rank,
-                "id": pl.Series(self._ids.take(pa.array(rows)), dtype=pl.String),
+                "id": pl.Series(self._ids.take(pl.Series(rows).to_arrow()), dtype=pl.String),
                 "score": scores.astype(np.float64),
             },
             schema=HIT_SCHEMA,

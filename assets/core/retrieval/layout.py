@@ -14,10 +14,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 INFO = "index.json"
 TERMS = "terms.arrow"
@@ -30,6 +33,8 @@ ROWS = "rows.npy"
 
 def write_strings(path: Path, strings: pl.Series) -> None:
     """An uncompressed Arrow file of one column in one batch, which can be mapped into memory."""
+    import pyarrow as pa
+
     array = strings.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     table = pa.table({strings.name: array})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -38,6 +43,8 @@ def write_strings(path: Path, strings: pl.Series) -> None:
 
 def map_strings(path: Path) -> pa.Array:
     """The column of such a file; only what is looked at is read."""
+    import pyarrow as pa
+
     column = pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
     return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 

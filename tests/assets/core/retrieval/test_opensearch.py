@@ -75,7 +75,7 @@ def test_a_busy_cluster_is_asked_again(cluster: Cluster) -> None:
 def test_a_cluster_that_stays_busy_or_is_not_there_is_reported(cluster: Cluster) -> None:
     """The error names the address and says what to check."""
     cluster.troubles = [503] * 100
-    with pytest.raises(AthanorError, match="did not take .* in 6 tries: status 503"):
+    with pytest.raises(AthanorError, match="in 6 tries: status 503"):
         OpenSearchIndex(cluster.url, "pile", PLAN).build([ROWS])
     with pytest.raises(AthanorError, match="check that the cluster runs"):
         OpenSearchIndex("http://127.0.0.1:1", "pile", PLAN).search(["cat"], 1)
