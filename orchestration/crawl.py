@@ -68,6 +68,13 @@ def stale(keys: Sequence[str], lake: Lake, instance: dg.DagsterInstance, configu
     ]
 
 
+def part_of(configuration: Mapping[str, Any], job: str) -> dict[str, Any]:
+    """The sections of a run configuration for all jobs of a crawl that concern one of them."""
+    ops = configuration.get("ops", {})
+    names = [key.replace("/", "__") for key in ASSETS_OF[job]]
+    return {"ops": {name: ops[name] for name in names if name in ops}}
+
+
 def config_of(key: str, configuration: Mapping[str, Any]) -> dg.Config | None:
     """The section of an asset in a run configuration, with defaults for what it leaves out."""
     kind = RECIPES[key].config

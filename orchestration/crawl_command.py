@@ -11,9 +11,11 @@ import click
 from assets.core.home import Home
 from assets.core.lake import Lake
 from assets.corpora.crawl.config import CrawlConfig
-from orchestration.crawl import AFTER, ASSETS_OF, BEFORE, DOCUMENTS, config_of, files_of, stale, sync
+from orchestration.crawl import AFTER, BEFORE, DOCUMENTS, config_of, files_of, part_of, stale, sync
 from orchestration.instance import open_instance
 from orchestration.runs import Built, run_job
+
+PAGES = BEFORE[0].replace("/", "__")
 
 
 def announce(folder: str) -> None:
@@ -25,7 +27,7 @@ def crawl_folder(folder: str, configuration: Mapping[str, Any]) -> list[Built]:
     """Every job of a crawl, for the files that need it. Raises InputError for a folder that cannot be read and
     RunFailed for a job that fails; the same command goes on from there."""
     if folder:
-        os.environ["ATHANOR_CRAWL"] = folder
+        configuration = _reading(folder, configuration)
     home = Home.from_environment()
     lake = Lake(home.lake, home.work)
     built = _run("crawl_start", configuration)
@@ -42,10 +44,15 @@ def crawl_folder(folder: str, configuration: Mapping[str, Any]) -> list[Built]:
     return built + _run("crawl_documents", configuration)
 
 
+def _reading(folder: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with this folder, whatever it says of another."""
+    ops = dict(configuration.get("ops", {}))
+    section = ops.get(PAGES, {}).get("config", {})
+    return {**configuration, "ops": {**ops, PAGES: {"config": {**section, "folder": folder}}}}
+
+
 def _run(job: str, configuration: Mapping[str, Any], partition: str | None = None) -> list[Built]:
-    ops = configuration.get("ops", {})
-    names = [key.replace("/", "__") for key in ASSETS_OF[job]]
-    return run_job(job, partition=partition, config={"ops": {name: ops[name] for name in names if name in ops}})
+    return run_job(job, partition=partition, config=part_of(configuration, job))
 
 
 def summarise() -> None:

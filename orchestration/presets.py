@@ -11,13 +11,20 @@ import dagster as dg
 import assets.case2code.config as case2code
 import assets.clusterclip.config as clusterclip
 import assets.corpora.config as corpora
+import assets.corpora.crawl.config as crawl
 import assets.fastmcts.config as fastmcts
+import assets.internlm2.code.config as internlm2_code
 import assets.internlm2.config as internlm2
+import assets.internlm2.long.config as internlm2_long
+import assets.internlm2.text.config as internlm2_text
+import assets.knowledge_pile.config as knowledge_pile
 import assets.oreal.config as oreal
 import assets.worlds.chain_arith.config as chain_arith
+import assets.worlds.web_pages.config as web_pages
 from assets.case2code.arms import ARMS, TRAINED_ARMS
 from assets.fastmcts.arms import ARMS as FASTMCTS_ARMS
 from assets.fastmcts.arms import PAIR_ARMS, SFT_ARMS
+from assets.internlm2.text.config import TASKS
 from assets.oreal.arms import ARMS as OREAL_ARMS
 from assets.oreal.arms import CHOICES, QUICK_ARMS
 
@@ -33,9 +40,18 @@ class Preset:
     chain_arith: chain_arith.Config
     fastmcts: fastmcts.Config
     oreal: oreal.Config
+    crawl: crawl.Config
+    web_pages: web_pages.Config
+    text: internlm2_text.Config
+    code: internlm2_code.Config
+    long: internlm2_long.Config
+    knowledge_pile: knowledge_pile.Config
 
 
-SYSTEMS = (corpora, internlm2, clusterclip, case2code, chain_arith, fastmcts, oreal)
+SYSTEMS = (
+    corpora, internlm2, clusterclip, case2code, chain_arith, fastmcts, oreal, crawl, web_pages, internlm2_text,
+    internlm2_code, internlm2_long, knowledge_pile,
+)  # fmt: skip
 PRESETS = {
     "tiny": Preset(*(system.TINY for system in SYSTEMS)),  # type: ignore[arg-type]
     "paper": Preset(*(system.PAPER for system in SYSTEMS)),  # type: ignore[arg-type]
@@ -137,6 +153,30 @@ def _fastmcts_arms(preset: Preset) -> Mapping[str, dg.Config]:
     }
 
 
+def _crawl(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        "worlds__web_crawl": preset.web_pages.crawl,
+        "worlds__labelled_pages": preset.web_pages.labelled,
+        **{f"internlm2__text__classifier__{task}": preset.text.classifier for task in TASKS},
+        "corpora__pages": preset.crawl.crawl,
+        "internlm2__text__filtered": preset.text.rules,
+        "internlm2__text__signatures": preset.text.signatures,
+        "internlm2__text__duplicates": preset.text.dedup,
+        "internlm2__text__safe": preset.text.safety,
+        "internlm2__text__clean": preset.text.quality,
+    }
+
+
+def _code(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        "internlm2__code__files": preset.code.files,
+        "internlm2__code__deduplicated": preset.code.deduplicate,
+        "internlm2__code__labels": preset.code.labels,
+        "internlm2__code__scored": preset.code.score,
+        "internlm2__code__repositories": preset.code.repositories,
+    }
+
+
 SECTIONS: Mapping[str, Callable[[Preset], Mapping[str, dg.Config]]] = {
     "quickstart": _quickstart,
     "case2code": _case2code,
@@ -144,4 +184,6 @@ SECTIONS: Mapping[str, Callable[[Preset], Mapping[str, dg.Config]]] = {
     "fastmcts_arms": _fastmcts_arms,
     "oreal": _oreal,
     "oreal_arms": _oreal_arms,
+    "crawl": _crawl,
+    "internlm2_code": _code,
 }

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from assets.core.home import CHECKOUT
+from orchestration.crawl import ASSETS_OF, part_of
 from orchestration.definitions import defs
 from orchestration.presets import PRESETS, SECTIONS, run_config
 
@@ -31,6 +32,9 @@ HEAVY = (
     "dagster_ray",
     "kubernetes",
     "dagster_k8s",
+    "numba",
+    "trafilatura",
+    "fastwarc",
 )
 
 
@@ -89,13 +93,25 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
 @pytest.mark.parametrize("job", sorted(SECTIONS))
 def test_presets_are_valid_run_configuration(repository: dg.RepositoryDefinition, name: str, job: str) -> None:
     """Every preset fits the configuration schema of every job that it configures."""
-    assert dg.validate_run_config(repository.get_job(job), run_config(PRESETS[name], job))
+    given = run_config(PRESETS[name], job)
+    parts = {part: part_of(given, part) for part in ASSETS_OF} if job == "crawl" else {job: given}
+    assert sum(len(part["ops"]) for part in parts.values()) == len(given["ops"])
+    for part, sections in parts.items():
+        assert dg.validate_run_config(repository.get_job(part), sections)
 
 
 def test_jobs_and_automation_are_there(repository: dg.RepositoryDefinition) -> None:
     """What the README names exists."""
-    named = {"quickstart", "claims", "clusterclip_arms", "case2code", "case2code_arms", "oreal", "oreal_arms"}
+    named = {
+        "quickstart",
+        "claims",
+        "clusterclip_arms",
+        "case2code",
+        "case2code_arms",
+        "oreal",
+        "oreal_arms",
+    } | ASSETS_OF.keys()
     assert named <= set(repository.job_names)
     assert {schedule.name for schedule in repository.schedule_defs} == {"nightly", "nightly_claims"}
     sensors = {sensor.name for sensor in repository.sensor_defs}
-    assert sensors == {"corpus_files", "new_start", "run_failed", "automation"}
+    assert sensors == {"corpus_files", "crawl_folder", "crawl_leftovers", "new_start", "run_failed", "automation"}
