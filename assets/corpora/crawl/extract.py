@@ -18,7 +18,9 @@ UNKNOWN: Final = "un"
 TITLE_CHARACTERS: Final = 500
 # Share of control and undecodable characters above which content is no text (our default).
 MAX_NOISE: Final = 0.01
+HEAD_CHARACTERS: Final = 20_000
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+NO_TEXT: Final = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd-\uffff]")
 # What CLD2 still calls by codes that ISO 639-1 has withdrawn.
 RENAMED: Final = {"iw": "he", "jw": "jv", "in": "id", "ji": "yi", "mo": "ro", "zh-Hant": "zh"}
 
@@ -61,9 +63,10 @@ def read_page(capture: Capture, settings: Extraction) -> Page | Skip | Reject:
     if not content.strip():
         return reject("empty", "no content")
     markup = decode(content, charset)
-    noise = len(CONTROL.findall(markup)) + markup.count("\N{REPLACEMENT CHARACTER}")
-    if noise > MAX_NOISE * len(markup):
-        return reject("binary", f"{noise:,} of {len(markup):,} characters are no text")
+    head = markup[:HEAD_CHARACTERS]
+    noise = len(NO_TEXT.findall(head))
+    if noise > MAX_NOISE * len(head):
+        return reject("binary", f"{noise:,} of the first {len(head):,} characters are no text")
     try:
         title, text = (capture.title, _plain(markup)) if is_text else main_text(markup, settings, capture.title)
         language = language_of(text)

@@ -124,7 +124,7 @@ class _Pool:
         if self._breaks == MAX_BREAKS:
             raise AthanorError(
                 f"the processes that read pages died {self._breaks} times without a page to blame",
-                "the log above says why where it was an error; else the machine ran out of memory: lower `rows.workers`",
+                "the log above says why if it was an error; else memory ran out: lower `workers` of `rows`",
             )
         self._pool = self._start()
 

@@ -54,15 +54,16 @@ def read_captures(file: InputFile, dump: str, max_bytes: int) -> Iterator[Captur
     file that breaks off gives a reject of reason `cut_off` behind its last sound record. Raises InputError for a file
     that is missing, may not be read or holds nothing that can be read.
     """
-    number = 0
+    number, sound = 0, False
     try:
         with reachable(file.display):
             for found in _records(file, dump_of(file.path) or dump, max_bytes):
                 number += 1
+                sound = sound or not isinstance(found, Reject)
                 yield found
     except (InputError, EOFError, zlib.error, tarfile.TarError) as error:
         fault = error if isinstance(error, InputError) else unreadable(file.display, error)
-        if not number:
+        if not sound:
             raise fault from error
         yield Reject(file.relative, number + 1, "cut_off", str(error.__cause__ or error))
     if not number:

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from fastwarc.warc import WarcRecord
 
 DUMP: Final = re.compile(r"CC-MAIN-(\d{4}-\d{2})\b")
-GZIP_START: Final = b"\x1f\x8b\x08"
-RECORD_START: Final = b"WARC/1."
+# How a gzip member begins, and how a record does that is not compressed.
+START: Final = re.compile(b"\x1f\x8b\x08|WARC/1\\.")
+START_BYTES: Final = 7
+TOO_LARGE: Final = "record_too_large"
 BLOCK_BYTES: Final = 1 << 20
-# Places tried in vain before the rest of a file is given up (our default): a hostile file may hold nothing else.
-MAX_TRIES: Final = 1_000
+# Bytes read in vain at places that only looked like a start, before the rest of a file is given up (our default): a
+# hostile file may hold nothing else.
+MAX_VAIN_BYTES: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ def read_warc(stream: BinaryIO, file: str, dump: str, max_bytes: int) -> Iterato
     """Responses, resources and (in WET files) conversions, in order; other records are no captures.
 
     `record` counts all records of the file from 1. Where `dump` is empty the file's warcinfo is asked. Reason of a
-    skip: content_type (neither HTML nor text). Reasons of a reject: broken_record, cut_off, record_too_large. Raises
-    InputError where no record at all can be read.
+    skip: content_type (neither HTML nor text). Reasons of a reject: broken_record, cut_off, record_too_large, given_up.
+    Raises InputError where no record at all can be read.
     """
     from fastwarc.warc import WarcRecordType
 
@@ -51,6 +54,7 @@ def read_warc(stream: BinaryIO, file: str, dump: str, max_bytes: int) -> Iterato
     sound = False
     for number, found in enumerate(_records(stream, max_bytes), start=1):
         if isinstance(found, _Fault):
+            sound = sound or found.reason == TOO_LARGE
             yield Reject(file, number, found.reason, f"at byte {found.offset:,}: {found.detail}")
             continue
         sound = True
@@ -94,32 +98,30 @@ def _records(stream: BinaryIO, max_bytes: int) -> Iterator[WarcRecord | _Fault]:
     """
     from fastwarc.warc import ArchiveIterator
 
-    start = GZIP_START if stream.read(len(GZIP_START)) == GZIP_START else RECORD_START
     place: int | None = 0
     told = ended = False
-    tries = 0
-    while place is not None and tries < MAX_TRIES:
+    vain = 0
+    while place is not None:
+        if vain > MAX_VAIN_BYTES:
+            yield _Fault(place, "given_up", "too much of the file is damaged: the rest was not read")
+            return
         stream.seek(place)
-        tries += 1
+        tried = place
+        found = False
         try:
             for record in ArchiveIterator(stream, parse_http=False):
-                place, told, tries = record.stream_pos, False, 0
-                size = record.content_length
-                if size > max_bytes:
-                    yield _Fault(place, "record_too_large", f"{size:,} bytes, {max_bytes:,} allowed")
-                    told = True
-                    if _can_pass_over(stream, start, place):
-                        break
+                place, found, told = record.stream_pos, True, False
+                fault = _fault(record, max_bytes)
+                if fault is None:
+                    yield record
                     continue
-                record.freeze()
-                if record.content_length < size:
-                    yield _Fault(place, "cut_off", f"{record.content_length:,} bytes of {size:,}")
-                    told = True
-                    continue
-                yield record
+                yield fault
+                told = True
+                if fault.reason == TOO_LARGE and _can_pass_over(stream, place):
+                    break
             else:
                 # fastwarc ends without a word where a file breaks off within a header.
-                if tries and not told:
+                if not found and not told:
                     yield _Fault(place, "cut_off", "the file ends within a record")
                     told = True
                 ended = True
@@ -128,26 +130,39 @@ def _records(stream: BinaryIO, max_bytes: int) -> Iterator[WarcRecord | _Fault]:
             if not told and not ended:
                 yield _Fault(place, "broken_record", str(error))
                 told = True
+        if not found:
+            vain += stream.tell() - tried
         # Also at the end: a length that lies may have swallowed records.
-        place = _find(stream, start, place + 1)
+        place = _find_start(stream, place + 1)
 
 
-def _can_pass_over(stream: BinaryIO, start: bytes, place: int) -> bool:
+def _fault(record: WarcRecord, max_bytes: int) -> _Fault | None:
+    """Why a record is not whole; None when it is, and lies in memory."""
+    size = record.content_length
+    if size > max_bytes:
+        return _Fault(record.stream_pos, TOO_LARGE, f"{size:,} bytes, {max_bytes:,} allowed")
+    record.freeze()
+    if record.content_length < size:
+        return _Fault(record.stream_pos, "cut_off", f"{record.content_length:,} bytes of {size:,}")
+    return None
+
+
+def _can_pass_over(stream: BinaryIO, place: int) -> bool:
     """Whether another record starts behind `place`. Without one (an archive that is a single gzip member) a record can
     be passed over only by reading it."""
     here = stream.tell()
-    following = _find(stream, start, place + 1)
+    following = _find_start(stream, place + 1)
     stream.seek(here)
     return following is not None
 
 
-def _find(stream: BinaryIO, start: bytes, place: int) -> int | None:
-    """The first place from `place` on where `start` stands, in bytes."""
+def _find_start(stream: BinaryIO, place: int) -> int | None:
+    """The first place from `place` on where a member or a record may start, in bytes."""
     stream.seek(place)
     block = b""
     while more := stream.read(BLOCK_BYTES):
-        block = block[-(len(start) - 1) :] + more if block else more
-        found = block.find(start)
-        if found >= 0:
-            return stream.tell() - len(block) + found
+        block = block[1 - START_BYTES :] + more
+        found = START.search(block)
+        if found:
+            return stream.tell() - len(block) + found.start()
     return None
