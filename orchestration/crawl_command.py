@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from assets.core.lake import Lake
 from assets.corpora.crawl.config import CrawlConfig
 from orchestration.crawl import AFTER, BEFORE, DOCUMENTS, config_of, files_of, part_of, stale, sync
 from orchestration.instance import open_instance
-from orchestration.runs import Built, run_job
+from orchestration.runs import Built, RunFailed, run_job
 
 PAGES = BEFORE[0].replace("/", "__")
 
@@ -24,8 +24,11 @@ def announce(folder: str) -> None:
 
 
 def crawl_folder(folder: str, configuration: Mapping[str, Any]) -> list[Built]:
-    """Every job of a crawl, for the files that need it. Raises InputError for a folder that cannot be read and
-    RunFailed for a job that fails; the same command goes on from there."""
+    """Every job of a crawl, for the files that need it.
+
+    Raises InputError for a folder that cannot be read, and RunFailed for a job that fails; where it failed for one file,
+    the others are done first. The same command goes on from there.
+    """
     if folder:
         configuration = _reading(folder, configuration)
     home = Home.from_environment()
@@ -36,11 +39,9 @@ def crawl_folder(folder: str, configuration: Mapping[str, Any]) -> list[Built]:
         assert isinstance(pages, CrawlConfig)
         came = sync(instance, files_of(pages, lake))
         click.echo(f"{len(came.added)} crawl files are new, {len(came.removed)} have left", err=True)
-        for name in stale(BEFORE, lake, instance, configuration):
-            built += _run("crawl_pages", configuration, name)
+        built += _each_file("crawl_pages", configuration, stale(BEFORE, lake, instance, configuration))
         built += _run("crawl_duplicates", configuration)
-        for name in stale(AFTER, lake, instance, configuration):
-            built += _run("crawl_text", configuration, name)
+        built += _each_file("crawl_text", configuration, stale(AFTER, lake, instance, configuration))
     return built + _run("crawl_documents", configuration)
 
 
@@ -49,6 +50,20 @@ def _reading(folder: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
     ops = dict(configuration.get("ops", {}))
     section = ops.get(PAGES, {}).get("config", {})
     return {**configuration, "ops": {**ops, PAGES: {"config": {**section, "folder": folder}}}}
+
+
+def _each_file(job: str, configuration: Mapping[str, Any], names: Sequence[str]) -> list[Built]:
+    built: list[Built] = []
+    failed: list[str] = []
+    for name in names:
+        try:
+            built += _run(job, configuration, name)
+        except RunFailed as error:
+            failed.append(str(error))
+    if failed:
+        others = f"\n(the first of {len(failed)} files that failed; the others are done)" if len(names) > 1 else ""
+        raise RunFailed(failed[0] + others)
+    return built
 
 
 def _run(job: str, configuration: Mapping[str, Any], partition: str | None = None) -> list[Built]:

@@ -40,7 +40,7 @@ class Done:
     @property
     def states(self) -> dict[str, str]:
         """Asset to `built` or `reused`, from the lines that are printed as assets are done."""
-        return {asset: state for state, asset in re.findall(r"\b(built|reused) +([\w/@]+): ", self.err)}
+        return {asset: state for state, asset in re.findall(r"\b(built|reused) +([\w/@.-]+): ", self.err)}
 
     @property
     def built(self) -> set[str]:
