@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,27 @@ def test_recall_in_hot_buckets() -> None:
     assert bucket_sizes.max() > 3 * WINDOW
     groups = group_of(signatures)
     assert (groups[:1000] == groups[2000:]).mean() > 0.99
+
+
+def test_a_hundred_thousand_documents_in_one_bucket() -> None:
+    """Protects from quadratic work: unlike documents that share a band would otherwise take minutes."""
+    rng = np.random.default_rng(9)
+    signatures = rng.integers(2**32, size=(100_000, 128), dtype=np.uint32)
+    signatures[:, :8] = 1
+    started = time.process_time()
+    assert len(np.unique(group_of(signatures))) == 100_000
+    assert time.process_time() - started < 10
+
+
+def test_a_template_with_noise_is_one_group() -> None:
+    """Protects the joining of a hot bucket's many similar documents over those between them."""
+    rng = np.random.default_rng(10)
+    signatures = np.tile(rng.integers(2**32, size=128, dtype=np.uint32), (20_000, 1))
+    noise = rng.random(signatures.shape) < 0.1
+    signatures[noise] = rng.integers(2**32, size=noise.sum(), dtype=np.uint32)
+    in_a_bucket = (~noise.reshape(-1, 16, 8).any(axis=2)).any(axis=1)
+    _, sizes = np.unique(group_of(signatures), return_counts=True)
+    assert sizes.max() >= 0.999 * in_a_bucket.sum()
 
 
 @settings(deadline=None, max_examples=25)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,11 +16,22 @@ from assets.core.dedup import signatures as module
 from assets.core.errors import InputError
 from tests.assets.core.dedup.texts import OWN_AND_SHARED, pair, words
 
+FIXTURE = Path(__file__).parents[5] / "shared/data/oracles/datatrove_minhash_fixture.json"
 PAIRS = 500
 
 
 def signed(texts: list[str], plan: MinHashPlan = MinHashPlan(), threads: int | None = None) -> np.ndarray:  # noqa: B008
     return signature_frame(pl.DataFrame({"id": texts, "text": texts}), plan, threads)["signature"].to_numpy()
+
+
+@pytest.mark.skipif(not FIXTURE.exists(), reason="shared/data is not on this machine")
+def test_a_peers_rule_of_agreement() -> None:
+    """Protects signatures of real sentences: of a text of which a share is kept, that share agrees, within .21."""
+    text = json.loads(FIXTURE.read_text())["text"]
+    kept = [len(text) * percent // 100 for percent in range(0, 100, 5)]
+    changed = signed([text[:end] + text[end:][::-1] for end in kept])
+    agreeing = estimate_jaccard(changed, signed([text]))
+    assert agreeing == pytest.approx(np.arange(0, 1, 0.05), abs=0.21)
 
 
 @pytest.mark.parametrize("similarity", OWN_AND_SHARED)
@@ -62,6 +76,12 @@ def test_seed_chooses_the_functions() -> None:
     """Protects that signatures of two seeds have nothing in common."""
     texts = ["one two three four five six"]
     assert not (signed(texts) == signed(texts, MinHashPlan(seed=2))).any()
+
+
+def test_signatures_stay_as_they_are() -> None:
+    """Protects signatures in users' lakes: a new version of this project or a library must not change them silently."""
+    found = signed(["one two three four five six", "x"])[:, :3].tolist()
+    assert found == [[1148618259, 3335565551, 1506907822], [2143176420, 492122968, 3190108459]]
 
 
 def test_columns_and_order() -> None:
