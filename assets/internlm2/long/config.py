@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import dagster as dg
 from pydantic import Field, model_validator
@@ -11,17 +10,23 @@ from pydantic import Field, model_validator
 from assets.internlm2.config import DecoderSize
 
 SEEDS = dg.StaticPartitionsDefinition([str(seed) for seed in range(10)])
-Source = Literal["internlm2/code/repositories", "internlm2/text/documents", "corpora/clean_documents"]
+SOURCES = ("internlm2/code/repositories", "internlm2/text/documents", "corpora/clean_documents")
 
 
 class CandidatesConfig(dg.Config):
     """`internlm2/long/candidates`."""
 
-    sources: list[Source] = Field(
-        ["internlm2/code/repositories", "internlm2/text/documents", "corpora/clean_documents"],
-        description="Where long documents are looked for; a source that is not built yet is passed over, and named.",
+    sources: list[str] = Field(
+        list(SOURCES),
+        description="Where long documents are looked for: SOURCES, or some of them; one not built is passed over.",
     )
     min_bytes: int = Field(32_768, ge=0, description="Documents of at most so many are dropped. Bytes (paper, §3.1.3).")
+
+    @model_validator(mode="after")
+    def _known(self) -> CandidatesConfig:
+        if unknown := set(self.sources) - set(SOURCES):
+            raise ValueError(f"no such source: {', '.join(sorted(unknown))}; the sources are {', '.join(SOURCES)}")
+        return self
 
 
 class StatisticsConfig(dg.Config):
@@ -56,7 +61,10 @@ class ChunkConfig(dg.Config):
 class ScorerConfig(DecoderSize):
     """`internlm2/long/scorer` and `internlm2/long_scorer`: the model that scores, and its training; our defaults."""
 
-    tokens: int = Field(800_000, gt=0, description="Tokens of training, padding included.")
+    tokens: int = Field(400_000, gt=0, description="Tokens of training, padding included.")
+    min_tokens: int = Field(
+        128, ge=1, description="Shorter documents are not read: they hold no long context to learn from."
+    )
     sequence_length: int = Field(
         256, gt=1, description="Tokens of a row: at least a chunk, or no long context is learnt."
     )

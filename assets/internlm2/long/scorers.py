@@ -38,6 +38,7 @@ def train_scorer(
     vocabulary = load_tokenizer(tokenizer.folder)
     bos, eos = special_ids(vocabulary)
     rows = tokens.read("id", "tokens").join(documents.read("id", "package"), on="id", validate="1:1")
+    rows = rows.filter(pl.col("tokens").list.len() >= config.min_tokens)
     read = [not is_heldout(package, heldout_share) for package in rows["package"]]
     plan = scorer_plan(config, seed=seed, dtype=trainer.dtype, threads=trainer.threads)
     examples = scorer_examples(
