@@ -7,7 +7,7 @@ import polars as pl
 
 BULLETS = r"^\s*[•\-]"
 ELLIPSIS = r"(\.\.\.|…)$"
-TERMINAL = r"""[.!?。！？؟।…:;："'”’»）)\]]$"""
+TERMINAL = r"""[.!?…。！？؟।]["'”’»）)\]]*$"""
 # Phrases of C4's line filter (Raffel et al. 2020, and its code in TensorFlow Datasets).
 BOILERPLATE = ("javascript", "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies")
 SHORT_LINE = 30

@@ -88,7 +88,12 @@ def crawl(out: DatasetWriter) -> None:
 @recipe("worlds/labelled_pages", ledger=False)
 def labelled(out: DatasetWriter) -> None:
     """Bad pages are good ones with a sentence of their kind."""
-    bad = {"advert": ADVERT, "toxicity": SHARED["insult"], "pornography": SHARED["porn"], "fluency": "wobble it it wobble was wobble were it wobble"}
+    bad = {
+        "advert": ADVERT,
+        "toxicity": SHARED["insult"],
+        "pornography": SHARED["porn"],
+        "fluency": "wobble it it wobble was wobble were it wobble",
+    }
     rows = [
         {
             "id": f"{task}{number}", "parents": [], "task": task, "label": number % 2,
