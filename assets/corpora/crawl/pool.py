@@ -111,8 +111,10 @@ class _Pool:
         return "extractor_died", f"its process ended with exit code {error.exitcode}"
 
     def _start(self) -> ProcessPool:
-        # A fork of a process with threads can hang; Dagster and polars have threads.
-        context = multiprocessing.get_context("spawn")
+        # A fork of a process with threads can hang, and Dagster has threads; from a server without them a process that
+        # takes the place of a killed one starts at once.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["__main__", __name__, "trafilatura", "pycld2"])
         return ProcessPool(self._workers, initializer=_start_worker, context=context)
 
     def _replace(self) -> None:
@@ -130,9 +132,6 @@ class _Pool:
 
 
 def _start_worker() -> None:
-    import pycld2  # noqa: F401
-    import trafilatura  # noqa: F401
-
     # The pool's own handler waits for Python's loop, which a parser in C never comes back to.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit = psutil.Process().memory_info().vms + GROWTH_BYTES
