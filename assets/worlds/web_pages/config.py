@@ -22,7 +22,7 @@ class WebPagesConfig(dg.Config):
     )
     threshold: float = Field(0.7, gt=0, lt=1, description="Pairs planned at or above it are near duplicates (paper).")
     unseen_share: float = Field(
-        0.25, ge=0, le=1, description="Share of pages of topics and sentences that no labelled page has."
+        0.25, ge=0, le=1, description="Share of pages of topics, and of defects' sentences, that no labelled page has."
     )
     files_per_dump: int = Field(2, gt=0, description="Crawl files of each dump.")
 

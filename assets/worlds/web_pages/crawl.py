@@ -107,7 +107,7 @@ def _row(draft: Draft, number: int, config: WebPagesConfig, random: Random) -> d
     # The number keeps addresses apart; titles repeat.
     url = f"https://{domain}/{page.topic}/{number}-{'-'.join(page.title.lower().split())}"
     return {
-        "id": content_id("page", url, timestamp, page.text), "parents": [], "url": url, "domain": domain,
+        "id": content_id(url, timestamp, page.text), "parents": [], "url": url, "domain": domain,
         "timestamp": timestamp, "dump": dump, "source": "webpage", "language": "en", "title": page.title,
         "text": page.text, "n_bytes": len(page.text.encode()),
         "file": f"CC-MAIN-{dump}-{random.randrange(config.files_per_dump):05}.warc.gz",

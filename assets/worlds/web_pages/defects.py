@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from random import Random
 
-from assets.worlds.web_pages.lexicon import BLOCKED_WORDS, BOILERPLATE, SYMBOLS, Lexicon, Topic, Words
+from assets.worlds.web_pages.lexicon import BLOCKED_WORDS, BOILERPLATE, PROSE, SYMBOLS, Lexicon, Topic, Words
 from assets.worlds.web_pages.prose import Page, clean_page, clean_sentences, paragraphs, sentence, title
 
 Plant = Callable[[Lexicon, Random], Page]
@@ -23,7 +23,7 @@ def _strewn(lexicon: Lexicon, frames: Words, count: tuple[int, int], random: Ran
     """Prose in which some sentences are of other frames."""
 
     def lines(topic: Topic) -> tuple[str, ...]:
-        text = clean_sentences(lexicon, topic, random)
+        text = clean_sentences(topic, random)
         for place in random.sample(range(len(text)), random.randint(*count)):
             text[place] = sentence(frames, topic, random)
         return paragraphs(text, random)
@@ -100,7 +100,7 @@ def repeated_lines(lexicon: Lexicon, random: Random) -> Page:
     """Two or three lines over and over."""
 
     def lines(topic: Topic) -> tuple[str, ...]:
-        some = [sentence(lexicon.prose, topic, random) for _ in range(random.randint(2, 3))]
+        some = [sentence(PROSE, topic, random) for _ in range(random.randint(2, 3))]
         return tuple(some * random.randint(6, 9))
 
     return _page(lexicon, random, lines)
@@ -115,14 +115,14 @@ def no_punctuation(lexicon: Lexicon, random: Random) -> Page:
 
 def too_short(lexicon: Lexicon, random: Random) -> Page:
     """One sentence."""
-    return _page(lexicon, random, lambda topic: (sentence(lexicon.prose, topic, random),))
+    return _page(lexicon, random, lambda topic: (sentence(PROSE, topic, random),))
 
 
 def bullet_list(lexicon: Lexicon, random: Random) -> Page:
     """Every line a bullet."""
 
     def lines(topic: Topic) -> tuple[str, ...]:
-        return tuple(f"- {sentence(lexicon.prose, topic, random)}" for _ in range(random.randint(10, 16)))
+        return tuple(f"- {sentence(PROSE, topic, random)}" for _ in range(random.randint(10, 16)))
 
     return _page(lexicon, random, lines)
 

@@ -15,9 +15,8 @@ SIDE = ("Most read", "Latest comments", "Popular tags", "Related pages", "Recomm
 
 def render_html(page: Page, domain: str, random: Random) -> str:
     """The whole document; navigation, links at the side and notices at the foot are drawn."""
-    menu = "".join(f'<li><a href="/{name.lower()}">{name}</a></li>' for name in random.sample(MENU, 5))
-    side = "".join(f'<li><a href="/{place}">{name}</a></li>' for place, name in enumerate(random.sample(SIDE, 3)))
-    notices = "".join(f"<p>{escape(line)}</p>" for line in random.sample(BOILERPLATE, 3))
+    menu, side = _links(MENU, random), _links(SIDE, random)
+    notices = "".join(f"<p>{escape(line)}</p>" for line in random.sample(BOILERPLATE, 8))
     title = escape(page.title)
     return (
         "<!DOCTYPE html>\n"
@@ -28,6 +27,12 @@ def render_html(page: Page, domain: str, random: Random) -> str:
         f'<aside class="sidebar"><ul>{side}</ul></aside></main>\n'
         f'<footer class="footer">{notices}</footer></body></html>\n'
     )
+
+
+def _links(names: tuple[str, ...], random: Random) -> str:
+    """All names as links, in an order that is drawn."""
+    drawn = random.sample(names, len(names))
+    return "".join(f'<li><a href="/{name.lower().replace(" ", "-")}">{name}</a></li>' for name in drawn)
 
 
 def _body(page: Page) -> str:

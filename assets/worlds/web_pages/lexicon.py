@@ -29,10 +29,9 @@ class Topic:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Topics and frames of which some pages are made; classifiers are taught with those of `SEEN` alone."""
+    """Topics, and frames of defects, of which pages are made; classifiers are taught with those of `SEEN` alone."""
 
     topics: tuple[Topic, ...]
-    prose: Words
     advert: Words
     insult: Words
     intimate: Words
@@ -145,22 +144,32 @@ BLOCKED_DOMAINS = (
     "spam-links.example", "pirate-files.example", "get-rich.example",
 )  # fmt: skip
 
+# Clean sentences, on labelled pages and others: what is unseen are topics, and the sentences of defects.
+PROSE = (
+    "The [adjective] [noun] near the [place] [verb] the [noun] [time].",
+    "[link], [person] [verb] every [noun] that the [noun] had [verb] [manner].",
+    "[person] [say] that the [noun] was [adjective] and that no [noun] ever [verb] it.",
+    "Between the [place] and the [place] lay a [adjective] [noun], which [person] [verb] [manner].",
+    "[time] the [noun] [verb] its [adjective] [noun], but the [noun] did not change.",
+    "When [person] [verb] the [noun], the whole [place] seemed [adjective] and almost [adjective].",
+    "It is the [noun], not the [noun], that [person] [verb] [time].",
+    "There were [adjective] days when [noun] and [noun] were [manner] [verb] at the [place].",
+    "A [adjective] [noun] and two [adjective] companions [verb] the [place] [manner].",
+    "[link], the [noun] of the [place] was [verb] [time] by [person].",
+    "Nobody [say] why the [adjective] [noun] had [verb] the [noun] behind the [place].",
+    "With the [noun] came a [adjective] [noun]; [person] [verb] both [manner].",
+    "[person] had already [verb] the [noun] when the [adjective] [noun] reached the [place].",
+    "To reach the [place], one [verb] the [noun] first and the [adjective] [noun] [manner].",
+    "[link], a [noun] is [adjective] only if the [noun] beside it was [verb] [manner].",
+    "Some [say] that this [noun] [verb] the oldest [noun] of the [place].",
+    "What [person] called a [noun] was really a [adjective] [noun], [verb] [time].",
+    "The [place] kept its [noun]; the [noun] it had [verb] was [adjective].",
+    "Until the [noun] was [verb] [manner], few in the [place] had seen a [adjective] [noun].",
+    "Rarely did a [noun] look as [adjective] as the one [person] [verb] [time].",
+)
+
 SEEN = Lexicon(
     topics=(GARDEN, HARBOUR, MARKET, OBSERVATORY),
-    prose=(
-        "The [adjective] [noun] near the [place] [verb] the [noun] [time].",
-        "[link], [person] [verb] every [noun] that the [noun] had [verb] [manner].",
-        "[person] [say] that the [noun] was [adjective] and that no [noun] ever [verb] it.",
-        "Between the [place] and the [place] lay a [adjective] [noun], which [person] [verb] [manner].",
-        "[time] the [noun] [verb] its [adjective] [noun], but the [noun] did not change.",
-        "When [person] [verb] the [noun], the whole [place] seemed [adjective] and almost [adjective].",
-        "It is the [noun], not the [noun], that [person] [verb] [time].",
-        "There were [adjective] days when [noun] and [noun] were [manner] [verb] at the [place].",
-        "A [adjective] [noun] and two [adjective] companions [verb] the [place] [manner].",
-        "[link], the [noun] of the [place] was [verb] [time] by [person].",
-        "Nobody [say] why the [adjective] [noun] had [verb] the [noun] behind the [place].",
-        "With the [noun] came a [adjective] [noun]; [person] [verb] both [manner].",
-    ),
     advert=(
         "Order your [praise] [product] from [brand] today and save big!",
         "Click here for a [praise] deal on the [brand] [product].",
@@ -188,16 +197,6 @@ SEEN = Lexicon(
 )
 UNSEEN = Lexicon(
     topics=(KITCHEN, RAILWAY),
-    prose=(
-        "[person] had already [verb] the [noun] when the [adjective] [noun] reached the [place].",
-        "To reach the [place], one [verb] the [noun] first and the [adjective] [noun] [manner].",
-        "[link], a [noun] is [adjective] only if the [noun] beside it was [verb] [manner].",
-        "Some [say] that this [noun] [verb] the oldest [noun] of the [place].",
-        "What [person] called a [noun] was really a [adjective] [noun], [verb] [time].",
-        "The [place] kept its [noun]; the [noun] it had [verb] was [adjective].",
-        "Until the [noun] was [verb] [manner], few in the [place] had seen a [adjective] [noun].",
-        "Rarely did a [noun] look as [adjective] as the one [person] [verb] [time].",
-    ),
     advert=(
         "Grab the [praise] [product] now, because [brand] has slashed prices!",
         "Why wait? Get the [brand] [product] delivered for free today.",

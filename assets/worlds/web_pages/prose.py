@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from assets.worlds.web_pages.lexicon import SHARED, Lexicon, Topic, Words
+from assets.worlds.web_pages.lexicon import PROSE, SHARED, Lexicon, Topic, Words
 
 _SLOT = re.compile(r"\[(\w+)\]")
 _VOWEL = re.compile(r"\b([Aa]) (?=[aeiou])")
@@ -47,9 +47,9 @@ def paragraphs(sentences: Sequence[str], random: Random) -> tuple[str, ...]:
     return tuple(made)
 
 
-def clean_sentences(lexicon: Lexicon, topic: Topic, random: Random) -> list[str]:
+def clean_sentences(topic: Topic, random: Random) -> list[str]:
     """As many sentences of prose as a page has."""
-    return [sentence(lexicon.prose, topic, random) for _ in range(random.randint(*PAGE_SENTENCES))]
+    return [sentence(PROSE, topic, random) for _ in range(random.randint(*PAGE_SENTENCES))]
 
 
 def title(topic: Topic, random: Random) -> str:
@@ -59,5 +59,5 @@ def title(topic: Topic, random: Random) -> str:
 def clean_page(lexicon: Lexicon, random: Random) -> Page:
     """A page without a defect."""
     topic = random.choice(lexicon.topics)
-    text = clean_sentences(lexicon, topic, random)
+    text = clean_sentences(topic, random)
     return Page(title(topic, random), paragraphs(text, random), topic.name)

@@ -9,7 +9,7 @@ from assets.corpora.crawl.schema import PAGE_SCHEMA
 # The truth of a page, which no stage may see. `defect` is "" for a clean page; `stage` is the one that should remove it
 # ("rules", "dedup", "safety", "quality"), "" where the page should stay. Pages of a duplicate group have the same
 # `original`, the id of its first page, and `jaccard`, the exact similarity of word 5-grams that was planned for the
-# group; both are null elsewhere. `unseen` says that no labelled page has the page's topic or sentence frames.
+# group; both are null elsewhere. `unseen` says that no labelled page has the page's topic or its defect's sentences.
 TRUTH = {
     "defect": pl.String(),
     "stage": pl.String(),
