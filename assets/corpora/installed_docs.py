@@ -149,8 +149,8 @@ def docstrings(source: bytes | str) -> list[str]:
 
 def _readme(found: Distribution) -> str:
     """The long description of a distribution, else its summary."""
-    body = found.metadata.get_payload() or found.metadata.get("Description") or found.metadata.get("Summary") or ""
-    return str(body)
+    about = found.metadata.json
+    return str(about.get("description") or about.get("summary") or "")
 
 
 def without_troff(source: str) -> str:

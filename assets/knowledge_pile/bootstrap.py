@@ -45,11 +45,20 @@ class Written:
 class Bootstrapper(Protocol):
     """Writes queries. Answers come in the order of what is asked, one for each."""
 
-    name: str
-    """Who writes: `template`, or the model."""
-    temperature: float | None
-    """Of questions; None for rules."""
-    thought_temperature: float | None
+    @property
+    def name(self) -> str:
+        """Who writes: `template`, or the model."""
+        ...
+
+    @property
+    def temperature(self) -> float | None:
+        """Of questions; None for rules."""
+        ...
+
+    @property
+    def thought_temperature(self) -> float | None:
+        """Of thoughts; None for rules."""
+        ...
 
     def extend(self, seeds: Sequence[Query]) -> list[Written]:
         """Questions about each seed."""

@@ -54,8 +54,8 @@ def knowledge_pile_claims(
         ]
         for arm, frame in selections.items()
     }
-    base_rate = labels.filter("in_domain")["n_tokens"].sum() / labels["n_tokens"].sum()
-    out.plot("domain_share", plots.plot_domain_share(shares, base_rate))
+    of_domain, of_pool = (int(part["n_tokens"].sum()) for part in (labels.filter("in_domain"), labels))
+    out.plot("domain_share", plots.plot_domain_share(shares, of_domain / of_pool))
 
 
 def _by_arm(stage: str, rows: dict[str, dict[str, Dataset]]) -> dict[str, pl.DataFrame]:

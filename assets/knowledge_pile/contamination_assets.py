@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from assets.core.decontamination.index import EvaluationIndex, Rules
+from assets.core.decontamination.index import EvaluationIndex, Rules, overlaps
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.problems import EVALUATION
@@ -38,9 +38,9 @@ def contamination(
     index = EvaluationIndex.build(known, Rules(n_words=config.n_words))
     found = []
     for batch in pile.batches("doc_id", "text"):
-        overlaps = index.overlaps(batch.select("text", id="doc_id"))
-        names = [content_id("overlap", *row) for row in overlaps.select(pl.exclude("evidence")).iter_rows()]
-        rows = overlaps.rename({"id": "doc_id"}).with_columns(
+        shared = overlaps(batch.select("text", id="doc_id"), index)
+        names = [content_id("overlap", *row) for row in shared.select(pl.exclude("evidence")).iter_rows()]
+        rows = shared.rename({"id": "doc_id"}).with_columns(
             pl.Series("id", names, dtype=pl.String), parents=pl.concat_list("doc_id", "evaluation_id")
         )
         out.write(rows.select(OVERLAPS))

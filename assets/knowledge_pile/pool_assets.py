@@ -75,7 +75,10 @@ def _passages(
     for dataset in chosen:
         for shard in dataset.batches():
             for documents in track(shard.iter_slices(DOCUMENTS_AT_ONCE), label="passages", unit=" batches"):
-                held = [_is_heldout(*origin, config) for origin in documents.select("package", "module").iter_rows()]
+                held = [
+                    _is_heldout(package, module, config)
+                    for package, module in documents.select("package", "module").iter_rows()
+                ]
                 of_side = documents.filter(pl.Series(held, dtype=pl.Boolean) == heldout)
                 yield _new(out, _split(of_side, config), seen)
 

@@ -10,6 +10,7 @@ from assets.core.errors import InputError
 from assets.core.ids import content_id
 
 Kind = Literal["category", "question", "keyword", "textbook"]
+KINDS: Mapping[str, Kind] = {kind: kind for kind in get_args(Kind)}
 STATISTICS: tuple[tuple[Kind, str], ...] = (
     ("category", "statistics"),
     ("category", "statistical learning"),
@@ -63,11 +64,11 @@ def seeds_of(rows: Iterable[Mapping[str, Any]], domain: str) -> list[Seed]:
     """Seeds from rows with `kind` and `text`; raises InputError for a row that is none, and where there are none."""
     seeds = []
     for number, row in enumerate(rows, start=1):
-        kind, text = row.get("kind"), row.get("text")
-        if kind not in get_args(Kind) or not isinstance(text, str) or not text.strip():
+        kind, text = KINDS.get(row.get("kind", "")), row.get("text")
+        if kind is None or not isinstance(text, str) or not text.strip():
             raise InputError(
                 f"row {number} of the seeds is {dict(row)}",
-                f"give every row a kind ({', '.join(get_args(Kind))}) and a text",
+                f"give every row a kind ({', '.join(KINDS)}) and a text",
             )
         seeds.append(_seed(domain, kind, text.strip()))
     if not seeds:

@@ -17,17 +17,18 @@ from functools import cache
 from assets.core.ids import content_id
 from assets.knowledge_pile.bootstrap import Query, Written
 
+# Their own words are common ones, which BM25 hardly counts.
 TEMPLATES = (
     "What is {}?",
     "How is {} computed?",
-    "When should {} be used?",
-    "Which assumptions does {} make?",
-    "How is the result of {} read?",
-    "What is an example of {}?",
-    "Which parameters does {} have?",
-    "How does {} compare with its alternatives?",
-    "What are common mistakes with {}?",
-    "Which methods estimate {}?",
+    "How does {} work?",
+    "When is {} used?",
+    "Why is {} used?",
+    "What is {} used for?",
+    "How is {} defined?",
+    "What does {} do?",
+    "How can {} be used?",
+    "Where is {} used?",
 )
 # Words of every documentation, which are no subject.
 DOCUMENTATION_WORDS = ("default", "example", "false", "none", "note", "parameter", "return", "returns", "true")
@@ -36,6 +37,7 @@ _PUNCTUATION = re.compile(r"[^\w\s-]|_|\n|\d")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 MAX_PHRASE_WORDS = 3
 MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
+MIN_WORD_SHARE = 0.8
 
 
 class TemplateBootstrapper:
@@ -98,6 +100,14 @@ def keyphrases(text: str) -> list[str]:
     return sorted(scores, key=lambda phrase: -scores[phrase])
 
 
+def _is_prose(sentence: str) -> bool:
+    """Whether it is a whole sentence of words, and no table, reference or code."""
+    parts = sentence.split()
+    if not MIN_SENTENCE_WORDS <= len(parts) <= MAX_SENTENCE_WORDS or sentence[-1] not in ".!?":
+        return False
+    return sum(part.strip(".,;:!?()'\"").isalpha() for part in parts) >= MIN_WORD_SHARE * len(parts)
+
+
 def _runs(words: Sequence[str]) -> list[tuple[str, ...]]:
     """Runs of words that are no stop words, at most `MAX_PHRASE_WORDS` of each."""
     runs: list[list[str]] = [[]]
@@ -115,7 +125,7 @@ def best_sentences(question: str, passages: Sequence[str], n: int) -> list[str]:
     A word counts by how few of the sentences have it.
     """
     sentences = [" ".join(part.split()) for text in passages for part in _SENTENCE_END.split(text)]
-    usable = [s for s in dict.fromkeys(sentences) if MIN_SENTENCE_WORDS <= len(s.split()) <= MAX_SENTENCE_WORDS]
+    usable = [sentence for sentence in dict.fromkeys(sentences) if _is_prose(sentence)]
     having = Counter(word for sentence in usable for word in set(words_of(sentence)))
     asked = set(words_of(question))
 

@@ -239,7 +239,7 @@ def score_checkpoint(
     labels = pool.read("id", "module", "in_domain").join(sizes, on="id", validate="1:1")
     measured = retrieval_measures(selection.read("document_id", "n_tokens"), labels)
     for name, part in (("in_domain", rows.filter("in_domain")), ("out_of_domain", rows.filter(~pl.col("in_domain")))):
-        measured[f"{name}_bits_per_byte"] = float(part["bits"].sum() / part["n_bytes"].sum())
+        measured[f"{name}_bits_per_byte"] = float(part["bits"].sum()) / int(part["n_bytes"].sum())
     out.describe(**{name: round(value, 4) for name, value in measured.items()})
 
 

@@ -100,7 +100,7 @@ def test_keyphrases_leave_out_stop_words_and_the_words_of_templates() -> None:
 
 
 def test_the_best_sentences_share_rare_words_with_the_question() -> None:
-    """Pseudo-relevance feedback takes what answers, not what is long; sentences without a shared word are no thought."""
+    """Pseudo-relevance feedback takes what answers, not what is long; without a shared word there is none."""
     passages = [
         "The mean is large and it is here. The median of a sample splits it in halves.",
         "Some other words stand here.",
