@@ -26,7 +26,7 @@ def announce(folder: str) -> None:
 def crawl_folder(folder: str, configuration: Mapping[str, Any]) -> list[Built]:
     """Every job of a crawl, for the files that need it.
 
-    Raises InputError for a folder that cannot be read, and RunFailed for a job that fails; where it failed for one file,
+    Raises InputError for a folder that cannot be read and RunFailed for a job that fails; where it failed for a file,
     the others are done first. The same command goes on from there.
     """
     if folder:
