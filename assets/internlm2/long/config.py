@@ -34,10 +34,10 @@ class StatisticsConfig(dg.Config):
 
     limits: dict[str, dict[str, list[float]]] = Field(
         {
-            "text": {"dedu_rate": [0.005, 1.0], "enter_rate": [0.0, 0.2], "bar_rate": [0.0, 0.05]},
+            "text": {"dedu_rate": [0.01, 1.0], "enter_rate": [0.0, 0.2], "bar_rate": [0.0, 0.05]},
             "text/en": {"conjunction_rate": [0.001, 1.0]},
             "text/zh": {"conjunction_rate": [0.001, 1.0]},
-            "code": {"dedu_rate": [0.002, 1.0], "enter_rate": [0.0, 0.2], "bar_rate": [0.0, 0.05]},
+            "code": {"dedu_rate": [0.01, 1.0], "enter_rate": [0.0, 0.2], "bar_rate": [0.0, 0.05]},
         },
         description="By domain (text or code), or domain/language (as text/zh): the least and greatest value of a "
         "metric. They are to remove what means nothing, not to pick the best (paper, §3.1.3).",

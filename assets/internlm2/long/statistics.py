@@ -12,6 +12,8 @@ STATISTICS = (
     "len_token_list", "comp_rate", "dedu_rate", "pronoun_rate", "conjunction_rate", "len_line_mean", "len_line_std",
     "len_line_median", "enter_rate", "comma_rate", "space_rate", "bar_rate",
 )  # fmt: skip
+# A vocabulary ends: over a longer text the share of distinct tokens would tell its length alone. Our default.
+DISTINCT_TOKENS = 32_768
 _WORD = re.compile(r"[A-Za-z']+")
 # 39 English pronouns: personal, possessive, reflexive, demonstrative and relative ones (the choice is ours).
 PRONOUNS = frozenset(
@@ -38,18 +40,19 @@ _CHINESE = re.compile("|".join(CHINESE_CONJUNCTIONS))
 def document_statistics(text: str, tokens: Sequence[int], language: str) -> dict[str, float]:
     """STATISTICS of a text and its token ids; every rate of an empty text is 0.
 
-    `comp_rate` is tokens to a character, `dedu_rate` the share of tokens that are distinct. Rates of characters are of
-    all characters; `pronoun_rate` and `conjunction_rate` are of all words, and in Chinese (`language` zh)
-    `conjunction_rate` is of the characters. Lengths of lines are in characters, blank lines left out.
+    `comp_rate` is tokens to a character, `dedu_rate` the share of the first `DISTINCT_TOKENS` that are distinct. Rates
+    of characters are of all characters; `pronoun_rate` and `conjunction_rate` are of all words, and in Chinese
+    (`language` zh) `conjunction_rate` is of the characters. Lengths of lines are in characters, blank lines left out.
     """
     characters, words = max(1, len(text)), [word.lower() for word in _WORD.findall(text)]
+    beginning = tokens[:DISTINCT_TOKENS]
     lines = np.array([len(line) for line in text.splitlines() if line.strip()] or [0], dtype=np.float64)
     if language == "zh":
         conjunction_rate = len(_CHINESE.findall(text)) / characters
     else:
         conjunction_rate = sum(word in CONJUNCTIONS for word in words) / max(1, len(words))
     values = (
-        len(tokens), len(tokens) / characters, len(set(tokens)) / max(1, len(tokens)),
+        len(tokens), len(tokens) / characters, len(set(beginning)) / max(1, len(beginning)),
         sum(word in PRONOUNS for word in words) / max(1, len(words)), conjunction_rate,
         lines.mean(), lines.std(), np.median(lines), text.count("\n") / characters,
         (text.count(",") + text.count("，")) / characters, text.count(" ") / characters, text.count("|") / characters,
