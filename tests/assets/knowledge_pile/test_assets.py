@@ -57,7 +57,7 @@ class Scripted:
         for place, request in enumerate(requests):
             message = request.prompt[0]
             assert isinstance(message, Message)
-            words = re.findall(r"\w+", message.content.splitlines()[2] if "Write" in message.content else "")
+            words = re.findall(r"\w+", message.content.splitlines()[2] if "student" in message.content else "")
             text = f"1. What has {' '.join(words[:4])} to do with bread?" if words else "Bread needs flour and an oven."
             yield place, Completion(tuple(Sample(text, "stop") for _ in range(request.n)), Usage(1, 1), 0.1)
 
