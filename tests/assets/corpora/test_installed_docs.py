@@ -37,22 +37,8 @@ def test_docstrings_are_read_without_running_the_module() -> None:
 
 def test_man_pages_lose_their_requests_and_keep_their_words() -> None:
     """Headings and words in another font are text; comments and requests are not."""
-    text = without_troff(MAN)
-    assert text.split() == [
-        "NAME",
-        "tool",
-        "-",
-        "does",
-        "one",
-        "thing",
-        "DESCRIPTION",
-        "Give",
-        "-v",
-        "to",
-        "hear",
-        "more",
-        "'now'.",
-    ]
+    words = " ".join(without_troff(MAN).split())
+    assert words == "NAME tool - does one thing DESCRIPTION Give -v to hear more 'now'."
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets.claims.claim import Claim
 from assets.knowledge_pile import plots
 from assets.knowledge_pile.arms import ARMS
 from assets.knowledge_pile.claims import STATEMENTS, measure_claims
@@ -49,7 +50,7 @@ BITS = {"random": (0, 0), "seed_only": (-5, 0), "questions": (-10, 1), "thoughts
 DOMAIN = {"random": 2, "seed_only": 6, "questions": 8, "thoughts": 9, "oracle": 12}
 
 
-def measured(seeds: int = 5) -> dict[tuple[str, str], object]:
+def measured(seeds: int = 5) -> dict[tuple[str, str], Claim]:
     found = measure_claims(
         {arm: scores(arm, *BITS[arm], seeds) for arm in ARMS},
         {arm: selection(arm, DOMAIN[arm], seeds) for arm in ARMS},
