@@ -13,6 +13,7 @@ import assets.clusterclip.evaluation
 import assets.corpora.assets
 import assets.corpora.crawl.assets
 import assets.corpora.docs_assets
+import assets.corpora.evaluation.assets
 import assets.corpora.problem_assets
 import assets.fastmcts.assets
 import assets.fastmcts.checkpoints
@@ -20,8 +21,15 @@ import assets.fastmcts.evaluation
 import assets.fastmcts.training_rows
 import assets.internlm2.assets
 import assets.internlm2.code.assets
+import assets.internlm2.data_claims
+import assets.internlm2.long.assets
+import assets.internlm2.long.evaluation
+import assets.internlm2.long.scorers
+import assets.internlm2.stage_scores
 import assets.internlm2.text.assets
 import assets.knowledge_pile.assets
+import assets.knowledge_pile.claim_assets
+import assets.knowledge_pile.contamination_assets
 import assets.knowledge_pile.pool_assets
 import assets.knowledge_pile.training_assets
 import assets.oreal.assets
@@ -65,11 +73,19 @@ MODULES = (
     assets.worlds.web_pages.assets,
     assets.corpora.crawl.assets,
     assets.corpora.docs_assets,
+    assets.corpora.evaluation.assets,
     assets.internlm2.text.assets,
     assets.internlm2.code.assets,
+    assets.internlm2.long.scorers,
+    assets.internlm2.long.assets,
+    assets.internlm2.long.evaluation,
+    assets.internlm2.stage_scores,
+    assets.internlm2.data_claims,
     assets.knowledge_pile.pool_assets,
     assets.knowledge_pile.assets,
     assets.knowledge_pile.training_assets,
+    assets.knowledge_pile.contamination_assets,
+    assets.knowledge_pile.claim_assets,
 )
 
 

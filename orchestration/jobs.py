@@ -9,6 +9,7 @@ import dagster as dg
 from assets.clusterclip.assets import SEEDS
 from assets.clusterclip.config import QUICK_PLANS
 from assets.corpora.crawl.config import CRAWL_FILES
+from assets.internlm2.text.config import TASKS
 from assets.oreal.arms import ARMS as OREAL_ARMS
 from assets.oreal.arms import CHOICES, QUICK_ARMS
 from orchestration.crawl import AFTER, BEFORE, DOCUMENTS, INDEX, START
@@ -26,8 +27,10 @@ SHARED = MARTS | dg.AssetSelection.assets(
     "clusterclip/champion",
     "claims/clusterclip",
 )
+WORLD = dg.AssetSelection.assets("worlds/chain_arith", "worlds/chain_arith_tokenizer")
 OREAL_START = [f"oreal/{stage}" for stage in ("sft_policy", "initial_rollouts", "prompts", "token_reward_model")]
-PROBLEMS = dg.AssetSelection.assets("corpora/questions", "corpora/problems")
+EVALUATION_SETS = dg.AssetSelection.assets("decontamination/evaluation_sets")
+PROBLEMS = EVALUATION_SETS | dg.AssetSelection.assets("corpora/questions", "corpora/problems")
 OREAL_CHAMPIONS = dg.AssetSelection.assets("oreal/sft_champion", "oreal/champion")
 CASE2CODE_DATA = [f"case2code/{stage}" for stage in ("modules", "functions", "inputs", "cases", "prompts")]
 
@@ -41,12 +44,12 @@ def _oreal(arms: Iterable[str]) -> dg.AssetSelection:
     """The world, the start, the arms, and what all of them answer."""
     policies = [f"oreal/policy/{arm}" for arm in arms]
     scores = [f"oreal/scores/{arm}" for arm in ("sft", *arms)]
-    return dg.AssetSelection.groups("worlds") | dg.AssetSelection.assets(*OREAL_START, *policies, *scores)
+    return WORLD | dg.AssetSelection.assets(*OREAL_START, *policies, *scores)
 
 
 quickstart = dg.define_asset_job(
     "quickstart",
-    selection=SHARED | _arms(QUICK_PLANS) | _oreal(QUICK_ARMS) | OREAL_CHAMPIONS,
+    selection=SHARED | EVALUATION_SETS | _arms(QUICK_PLANS) | _oreal(QUICK_ARMS) | OREAL_CHAMPIONS,
     partitions_def=SEEDS,
     description="From a corpus to registered, evaluated checkpoints: one seed of the four main plans, and of a policy "
     "that learns from outcomes.",
@@ -86,7 +89,7 @@ oreal_arms = dg.define_asset_job(
 )
 fastmcts_arms = dg.define_asset_job(
     "fastmcts_arms",
-    selection=PROBLEMS | dg.AssetSelection.groups("worlds", "fastmcts") | dg.AssetSelection.assets("oreal/sft_policy"),
+    selection=PROBLEMS | WORLD | dg.AssetSelection.groups("fastmcts") | dg.AssetSelection.assets("oreal/sft_policy"),
     partitions_def=SEEDS,
     description="Search, its baselines and the arms trained on their answers, for one seed.",
 )
@@ -130,7 +133,13 @@ internlm2_long = dg.define_asset_job(
 internlm2_data_arms = dg.define_asset_job(
     "internlm2_data_arms",
     selection=dg.AssetSelection.assets(
-        *CORPUS, "worlds/web_pages", "internlm2/stage_scores", "internlm2/long/scorer", "internlm2/long_scores"
+        *CORPUS,
+        "worlds/labelled_pages",
+        *(f"internlm2/text/classifier/{task}" for task in TASKS),
+        "worlds/web_pages",
+        "internlm2/stage_scores",
+        "internlm2/long_scorer",
+        "internlm2/long_scores",
     ),
     partitions_def=SEEDS,
     description="For one seed: what the stages of the text pipeline find of planted defects, what perplexity "
@@ -153,6 +162,8 @@ ARMS = {
     "case2code": case2code_arms,
     "fastmcts": fastmcts_arms,
     "oreal": oreal_arms,
+    "internlm2_data": internlm2_data_arms,
+    "knowledge_pile": knowledge_pile_arms,
 }
 # And the one that measures its claims alone, whatever was made of the others.
 CLAIMS = {

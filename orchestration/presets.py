@@ -12,10 +12,12 @@ import assets.case2code.config as case2code
 import assets.clusterclip.config as clusterclip
 import assets.corpora.config as corpora
 import assets.corpora.crawl.config as crawl
+import assets.corpora.evaluation.config as evaluation
 import assets.fastmcts.config as fastmcts
 import assets.internlm2.code.config as internlm2_code
 import assets.internlm2.config as internlm2
 import assets.internlm2.long.config as internlm2_long
+import assets.internlm2.stage_config as internlm2_stages
 import assets.internlm2.text.config as internlm2_text
 import assets.knowledge_pile.config as knowledge_pile
 import assets.oreal.config as oreal
@@ -25,6 +27,7 @@ from assets.case2code.arms import ARMS, TRAINED_ARMS
 from assets.fastmcts.arms import ARMS as FASTMCTS_ARMS
 from assets.fastmcts.arms import PAIR_ARMS, SFT_ARMS
 from assets.internlm2.text.config import TASKS
+from assets.knowledge_pile.arms import ARMS as PILE_ARMS
 from assets.oreal.arms import ARMS as OREAL_ARMS
 from assets.oreal.arms import CHOICES, QUICK_ARMS
 
@@ -45,12 +48,14 @@ class Preset:
     text: internlm2_text.Config
     code: internlm2_code.Config
     long: internlm2_long.Config
+    stages: internlm2_stages.Config
+    evaluation: evaluation.Config
     knowledge_pile: knowledge_pile.Config
 
 
 SYSTEMS = (
     corpora, internlm2, clusterclip, case2code, chain_arith, fastmcts, oreal, crawl, web_pages, internlm2_text,
-    internlm2_code, internlm2_long, knowledge_pile,
+    internlm2_code, internlm2_long, internlm2_stages, evaluation, knowledge_pile,
 )  # fmt: skip
 PRESETS = {
     "tiny": Preset(*(system.TINY for system in SYSTEMS)),  # type: ignore[arg-type]
@@ -64,14 +69,20 @@ def run_config(preset: Preset, job: str = "quickstart") -> dict[str, Any]:
     return {"ops": {name: {"config": section.model_dump(mode="json")} for name, section in sections.items()}}
 
 
-def _quickstart(preset: Preset) -> Mapping[str, dg.Config]:
-    plans = clusterclip.QUICK_PLANS
+def _corpus(preset: Preset) -> Mapping[str, dg.Config]:
     return {
         "corpora__python_library": preset.corpora.library,
         "corpora__files": preset.corpora.files,
         "corpora__documents": preset.corpora.documents,
         "corpora__clean_documents": preset.corpora.clean,
         "internlm2__tokenizer": preset.internlm2.tokenizer,
+    }
+
+
+def _quickstart(preset: Preset) -> Mapping[str, dg.Config]:
+    plans = clusterclip.QUICK_PLANS
+    return {
+        **_corpus(preset),
         "clusterclip__embeddings": preset.clusterclip.embed,
         "clusterclip__clusters": preset.clusterclip.cluster,
         "clusterclip__sampling_plan": preset.clusterclip.plan,
@@ -109,6 +120,7 @@ def _problems(preset: Preset) -> Mapping[str, dg.Config]:
         "worlds__chain_arith": preset.chain_arith.problems,
         "corpora__questions": preset.corpora.questions,
         "corpora__problems": preset.corpora.problems,
+        "decontamination__evaluation_sets": preset.evaluation.evaluation_sets,
     }
 
 
@@ -177,6 +189,47 @@ def _code(preset: Preset) -> Mapping[str, dg.Config]:
     }
 
 
+def _long(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        **_corpus(preset),
+        "internlm2__long__candidates": preset.long.candidates,
+        "internlm2__long__statistics": preset.long.statistics,
+        "internlm2__long__scorer": preset.long.scorer,
+        "internlm2__long__perplexity": preset.long.perplexity,
+        "internlm2__long__documents": preset.long.select,
+    }
+
+
+def _internlm2_data_arms(preset: Preset) -> Mapping[str, dg.Config]:
+    return {
+        **_corpus(preset),
+        "worlds__labelled_pages": preset.web_pages.labelled,
+        **{f"internlm2__text__classifier__{task}": preset.text.classifier for task in TASKS},
+        "worlds__web_pages": preset.web_pages.pages,
+        "internlm2__stage_scores": preset.stages.stage_scores,
+        "internlm2__long_scorer": preset.long.scorer,
+        "internlm2__long_scores": preset.long.scores,
+    }
+
+
+def _knowledge_pile_arms(preset: Preset) -> Mapping[str, dg.Config]:
+    own = preset.knowledge_pile
+    return {
+        "corpora__installed_docs": own.docs,
+        "knowledge_pile__pool": own.pool,
+        "knowledge_pile__seeds": own.seeds,
+        "knowledge_pile__queries": own.queries,
+        "knowledge_pile__index": own.index,
+        "knowledge_pile__hits": own.hits,
+        "knowledge_pile__pile": own.pile,
+        "knowledge_pile__contamination": own.contamination,
+        **{f"knowledge_pile__selection__{arm}": own.select for arm in PILE_ARMS},
+        "knowledge_pile__base": own.base,
+        **{f"knowledge_pile__checkpoint__{arm}": own.learn for arm in PILE_ARMS},
+        **{f"knowledge_pile__scores__{arm}": own.score for arm in ("base", *PILE_ARMS)},
+    }
+
+
 SECTIONS: Mapping[str, Callable[[Preset], Mapping[str, dg.Config]]] = {
     "quickstart": _quickstart,
     "case2code": _case2code,
@@ -186,4 +239,7 @@ SECTIONS: Mapping[str, Callable[[Preset], Mapping[str, dg.Config]]] = {
     "oreal_arms": _oreal_arms,
     "crawl": _crawl,
     "internlm2_code": _code,
+    "internlm2_long": _long,
+    "internlm2_data_arms": _internlm2_data_arms,
+    "knowledge_pile_arms": _knowledge_pile_arms,
 }
