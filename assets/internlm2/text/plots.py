@@ -11,7 +11,8 @@ from assets.core.plots import canvas, png
 from assets.internlm2.text.funnel import Stage
 
 _BLUE, _ORANGE, _GREY = "#0072B2", "#E69F00", "#999999"  # Okabe and Ito
-_NAMED = 3  # reasons of a stage that have room beside its bar
+_NAMED = 4  # reasons of a stage that have room above its bar
+_BAR = 0.5  # height of a bar; the rest is for the reasons
 
 
 def plot_funnel(stages: Sequence[Stage]) -> bytes:
@@ -20,13 +21,19 @@ def plot_funnel(stages: Sequence[Stage]) -> bytes:
     places = np.arange(len(stages))
     kept = np.array([stage.kept for stage in stages])
     dropped = np.array([sum(stage.dropped.values()) for stage in stages])
-    axes.barh(places, kept, color=_BLUE, label="kept")
-    axes.barh(places, dropped, left=kept, color=_ORANGE, hatch="//", edgecolor="white", label="dropped")
+    axes.barh(places, kept, _BAR, color=_BLUE, label="kept")
+    axes.barh(places, dropped, _BAR, left=kept, color=_ORANGE, hatch="//", edgecolor="white", label="dropped")
     for place, stage in enumerate(stages):
         reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in list(stage.dropped.items())[:_NAMED])
-        axes.annotate(reasons, (0, place), xytext=(4, 0), textcoords="offset points", va="center", color="white")
+        axes.annotate(
+            f"dropped: {reasons or 'none'}",
+            (0, place - _BAR / 2),
+            xytext=(2, 2),
+            textcoords="offset points",
+            fontsize=8,
+        )
     axes.set_yticks(places, [f"{stage.name}\n{stage.kept:,} of {stage.rows_in:,}" for stage in stages])
-    axes.invert_yaxis()
+    axes.set_ylim(len(stages) - 0.5, -0.7)
     axes.set(xlabel="documents")
     axes.legend(frameon=False, loc="lower right")
     return png(figure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from assets.core.audit import read_audit
+from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import DatasetWriter, Lake
 from assets.core.recipe import recipe
@@ -24,8 +25,8 @@ from assets.corpora.crawl.config import CRAWL_FILES
 from assets.corpora.crawl.schema import PAGE_SCHEMA
 from assets.corpora.schema import DOCUMENT_SCHEMA
 from assets.internlm2.text import assets as text_assets
-from assets.internlm2.text.assets import CLASSIFIERS, STAGES, filter_frame, frames
-from assets.internlm2.text.config import RulesConfig
+from assets.internlm2.text.assets import CLASSIFIERS, STAGES, common_plan, filter_frame, frames
+from assets.internlm2.text.config import DedupConfig, RulesConfig
 
 BY_FILE = [
     text_assets.filtered, text_assets.signatures, text_assets.deduplicated, text_assets.safe, text_assets.clean,
@@ -117,14 +118,19 @@ class World:
             "rows": RowsResource(workers=1),
         }
 
-    def run(self, chosen: list[dg.AssetsDefinition], partition: str | None = None) -> list[str]:
+    def run(
+        self,
+        chosen: list[dg.AssetsDefinition],
+        partition: str | None = None,
+        ops: Mapping[str, object] | None = None,
+    ) -> list[str]:
         """What was built and not reused."""
         result = dg.materialize(
             chosen,
             instance=self.instance,
             partition_key=partition,
             resources=self.resources,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": self.ops(chosen)},
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}, "ops": ops or self.ops(chosen)},
         )
         assert result.success
         return [
@@ -234,6 +240,34 @@ def test_a_new_file_rebuilds_what_it_concerns(world: World, tmp_path: Path, monk
         lost = read_audit(world.lake.get(STAGES["dedup"], "a.warc.gz"))
         assert lost.select("id", "stage", "dup_of").rows() == [(OLD[1]["id"], "dedup", newer["id"])]
         assert world.lake.get("internlm2/text/documents").rows == 4
+
+
+def test_signatures_of_different_plans_are_not_compared(world: World, tmp_path: Path) -> None:
+    """One crawl file signed by another n-gram stops the index, with the remedy."""
+    shutil.copytree(world.root, tmp_path, dirs_exist_ok=True)
+    other = World(tmp_path, world.instance)
+    part = pl.DataFrame({"id": ["x"]})
+
+    def fill(out: DatasetWriter) -> None:
+        out.write(part)
+        out.describe(plan={"ngram": 3})
+
+    other.lake.build(
+        key="internlm2/text/signatures", partition="b.warc.gz", kind="dataset", fingerprint="f" * 64,
+        ingredients={}, fill=fill, keeps_ledger=False,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="2 different plans"):
+        common_plan(other.lake.partitions("internlm2/text/signatures"), DedupConfig())
+
+
+def test_pages_newer_than_their_duplicates_are_refused(world: World, tmp_path: Path) -> None:
+    """Rules that changed give other pages than the index was made of: the error says what to run."""
+    shutil.copytree(world.root, tmp_path, dirs_exist_ok=True)
+    other = World(tmp_path, world.instance)
+    stricter = {"internlm2__text__filtered": {"config": {"min_words": 1_000}}}
+    other.run([text_assets.filtered], "a.warc.gz", stricter)
+    with pytest.raises(dg.Failure, match="duplicates is of other pages"):
+        other.run([text_assets.deduplicated], "a.warc.gz")
 
 
 def test_workers_do_not_change_the_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
