@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def _scores(
 def repositories(out: DatasetWriter, config: RepositoriesConfig, files: Dataset) -> None:
     """Each repository as one long markdown document, what is imported before what imports it."""
     n_files = 0
-    for repository in _grouped(files):
+    for repository in track(by_repository(files.batches()), label="repositories"):
         row = repository_row(repository, config.high_repeats)
         n_files += len(row["files_in_order"])
         out.ledger.rows_in += 1
@@ -156,7 +156,3 @@ def repositories(out: DatasetWriter, config: RepositoriesConfig, files: Dataset)
     if not out.columns:
         out.write(pl.DataFrame(schema=REPOSITORY_SCHEMA))
     out.check("every_file_once", n_files == files.rows, files=files.rows, in_repositories=n_files)
-
-
-def _grouped(files: Dataset) -> Iterable[pl.DataFrame]:
-    return track(by_repository(files.batches()), label="repositories")

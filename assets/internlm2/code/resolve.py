@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from pathlib import PurePosixPath
 
 from assets.internlm2.code.declarations import declared_names, is_umbrella, words
@@ -16,32 +17,36 @@ from assets.internlm2.code.imports import imports
 from assets.internlm2.code.python_modules import PythonModules
 
 SCRIPT_ENDS = ("", ".ts", ".tsx", ".js", ".jsx", ".mjs", "/index.ts", "/index.tsx", "/index.js")
-FAMILIES = {"c": "c", "cpp": "c", "cuda": "c", "javascript": "script", "typescript": "script"}
 
 
 def dependencies(files: Mapping[str, tuple[str, str]]) -> dict[str, set[str]]:
     """For every file of `{path: (language, text)}` the files it imports; none for languages that are not read."""
     python = PythonModules({path: text for path, (language, text) in files.items() if language == "python"})
-    repository = _Repository(files)
-    found = {}
-    for path, (language, _) in files.items():
-        if language == "python":
-            found[path] = python.dependencies(path)
-        else:
-            resolve = repository.readers.get(FAMILIES.get(language, language))
-            targets = (each.target for each in imports(language, files[path][1])) if resolve else ()
-            found[path] = {file for target in targets for file in resolve(path, target)} - {path} if resolve else set()
-    return found
+    others = _Files(files)
+    # Sorted, because in packages that import each other what is found depends on where one begins.
+    return {
+        path: python.dependencies(path) if language == "python" else others.dependencies(path)
+        for path, (language, _) in sorted(files.items())
+    }
 
 
-class _Repository:
+class _Files:
+    """The files of a repository by the ends of their paths, and what the languages but Python mean by an import."""
+
     def __init__(self, files: Mapping[str, tuple[str, str]]) -> None:
         self._files = files
         self._words: dict[str, frozenset[str]] = {}
         self._names: dict[str, frozenset[str]] = {}
-        self.readers: dict[str, Callable[[str, str], Iterable[str]]] = {
-            "c": self._include, "script": self._script, "java": self._java, "go": self._go,
+        self._readers: dict[str, Callable[[str, str], Iterable[str]]] = {
+            "c": self._include, "cpp": self._include, "cuda": self._include, "javascript": self._script,
+            "typescript": self._script, "java": self._java, "go": self._go,
         }  # fmt: skip
+
+    def dependencies(self, path: str) -> set[str]:
+        """The files that `path` imports, itself left out."""
+        language, text = self._files[path]
+        read = self._readers.get(language, _nothing)
+        return {file for each in imports(language, text) for file in read(path, each.target)} - {path}
 
     @cached_property
     def _by_suffix(self) -> dict[str, list[str]]:
@@ -99,9 +104,8 @@ class _Repository:
             place = posixpath.normpath(posixpath.join(posixpath.dirname(user), target))
             # TypeScript names the .js that a .ts will become.
             places = (place, place.removesuffix(".js")) if place.endswith(".js") else (place,)
-            yield from [f"{place}{end}" for place in places for end in SCRIPT_ENDS if f"{place}{end}" in self._files][
-                :1
-            ]
+            tried = (f"{each}{end}" for each in places for end in SCRIPT_ENDS)
+            yield from islice((path for path in tried if path in self._files), 1)
 
     def _java(self, user: str, target: str) -> Iterator[str]:
         parts = target.removesuffix(".*").split(".")
@@ -135,4 +139,5 @@ class _Repository:
         return self._words[path]
 
 
-__all__ = ["dependencies"]
+def _nothing(user: str, target: str) -> Iterable[str]:
+    return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assets.internlm2.code.read import library_places
 from assets.internlm2.code.resolve import dependencies
 
 
@@ -58,6 +59,17 @@ def test_packages_that_import_each_other() -> None:
     """A circle of `__init__.py` ends."""
     found = python({"a/__init__.py": "from b import *\n", "b/__init__.py": "from a import *\nfrom a import x\n"})
     assert found == {"a/__init__.py": {"b/__init__.py"}, "b/__init__.py": {"a/__init__.py"}}
+
+
+def test_the_order_of_the_files_does_not_matter() -> None:
+    """Python's own packages, circles among them, from the first file to the last and back."""
+    texts: dict[str, dict[str, str]] = {}
+    for repo, path, place in library_places(4):
+        texts.setdefault(repo, {})[path] = place.read_text("utf-8")
+    for repo in ("asyncio", "email", "multiprocessing", "xml"):
+        backwards = dict(reversed(texts[repo].items()))
+        assert python(texts[repo]) == python(backwards)
+    assert "json/decoder.py" in python(texts["json"])["json/__init__.py"]
 
 
 def test_an_umbrella_header_is_refined() -> None:
