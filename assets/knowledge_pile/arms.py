@@ -1,8 +1,8 @@
 """The arms of the comparison, and the documents that each trains on: equally many tokens for all. No I/O.
 
-All arms choose among passages that pass the same filters. Those that retrieve take the first hits of every query, then
-the second ones, and so on: an arm with few queries goes deeper into its lists. Random and oracle arms take passages in
-the order of a hash.
+All arms choose among passages that pass the same filters. Those that retrieve merge the lists of their queries by
+reciprocal rank fusion: first what many queries find early. The paper takes all that was found, but arms of different
+size cannot be compared; the fusion is our default. Random and oracle arms take passages in the order of a hash.
 
 Between seeds differ: the queries drawn from an arm's pool, random choices and the order of the data, and the weights
 that the base starts from.
@@ -27,6 +27,7 @@ QUERY_KINDS: dict[Arm, tuple[str, ...]] = {
     "questions": ("seed", "question"),
     "thoughts": ("seed", "question", "thought"),
 }
+FUSION_K, FUSION_UNIT = 60, 10**12
 HELD_EQUAL = (
     "base checkpoint, training tokens (documents repeat where an arm found too few), steps, batches, learning rates, "
     "filters, held-out documents"
@@ -45,18 +46,21 @@ def drawn_queries(queries: pl.DataFrame, arm: Arm, share: float, seed: int) -> l
     return [name for _, name in ranked[: max(1, round(share * len(ranked)))]]
 
 
-def by_rank(hits: pl.DataFrame, query_ids: Sequence[str], allowed: Sequence[str], seed: int) -> list[str]:
-    """The documents that these queries found, by their best rank; equal ranks in the order of a hash.
+def by_fusion(hits: pl.DataFrame, query_ids: Sequence[str], allowed: Sequence[str], seed: int) -> list[str]:
+    """The documents that these queries found, by reciprocal rank fusion; ties in the order of a hash.
 
-    `hits` has query_id, doc_id and rank; only `allowed` documents count.
+    A document scores the sum of 1 / (60 + rank), ranks from 1, over the queries that found it (Cormack et al. 2009).
+    `hits` has query_id, doc_id and rank from 0; only `allowed` documents count.
     """
-    best = (
+    # In whole numbers, so that the sum does not depend on the order of the rows.
+    share = FUSION_UNIT // (FUSION_K + 1 + pl.col("rank").cast(pl.Int64))
+    fused = (
         hits.filter(pl.col("query_id").is_in(list(query_ids)) & pl.col("doc_id").is_in(list(allowed)))
         .group_by("doc_id")
-        .agg(pl.col("rank").min())
+        .agg(score=share.sum())
     )
-    names = best["doc_id"].to_list()
-    ranked = sorted(zip(best["rank"].to_list(), hashed(names, "rank", str(seed)), names, strict=True))
+    names = fused["doc_id"].to_list()
+    ranked = sorted(zip((-fused["score"]).to_list(), hashed(names, "fusion", str(seed)), names, strict=True))
     return [name for _, _, name in ranked]
 
 

@@ -21,7 +21,7 @@ from assets.core.trainer import TrainerResource
 from assets.internlm2.decoder import new_decoder
 from assets.internlm2.tokenizer import load_tokenizer, special_ids
 from assets.knowledge_pile import plots
-from assets.knowledge_pile.arms import ARMS, QUERY_KINDS, by_hash, by_rank, drawn_queries, select
+from assets.knowledge_pile.arms import ARMS, QUERY_KINDS, by_fusion, by_hash, drawn_queries, select
 from assets.knowledge_pile.assets import QUERIES
 from assets.knowledge_pile.config import SEEDS, BaseConfig, LearnConfig, ScoreConfig, SelectConfig
 from assets.knowledge_pile.measure import retrieval_measures, score_rows
@@ -48,10 +48,10 @@ def select_retrieved(
     partition: str,
     key: str,
 ) -> None:
-    """The passages of the pile that the queries of this arm find first, up to the budget."""
+    """The passages of the pile that most of the arm's queries find first, up to the budget."""
     arm, seed = key.rpartition("/")[2], int(partition)
     asked = drawn_queries(queries.read("id", "kind"), arm, config.query_share, seed)  # type: ignore[arg-type]
-    order = by_rank(hits.read("query_id", "doc_id", "rank"), asked, pile.read("doc_id")["doc_id"].to_list(), seed)
+    order = by_fusion(hits.read("query_id", "doc_id", "rank"), asked, pile.read("doc_id")["doc_id"].to_list(), seed)
     write_selection(out, arm, seed, order, tokens, config.tokens)
     out.describe(queries=len(asked))
 

@@ -1,4 +1,4 @@
-"""What each arm trains on: equal tokens, first hits first, and nothing that the pile has not."""
+"""What each arm trains on: equal tokens, lists merged by rank, and nothing that the pile has not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.core.errors import InputError
-from assets.knowledge_pile.arms import by_hash, by_rank, drawn_queries, select
+from assets.knowledge_pile.arms import by_fusion, by_hash, drawn_queries, select
 from assets.knowledge_pile.measure import retrieval_by_module, retrieval_measures
 
 SIZES = st.dictionaries(st.sampled_from([f"d{n}" for n in range(12)]), st.integers(1, 40), min_size=1)
@@ -34,15 +34,26 @@ def test_an_arm_without_documents_says_so() -> None:
         select([], {}, 10, 0)
 
 
-def test_the_first_hits_of_all_queries_come_before_the_second_ones() -> None:
-    """Whatever the scores, which cannot be compared between queries; only documents of the pile count."""
-    hits = pl.DataFrame(
-        {"query_id": [*"ppqqr"], "doc_id": [*"abcax"], "rank": [0, 1, 0, 1, 0]}, schema_overrides={"rank": pl.Int64}
-    )
-    order = by_rank(hits, ["p", "q"], ["a", "b", "c"], seed=0)
-    assert set(order[:2]) == {"a", "c"}
-    assert order[2:] == ["b"]
-    assert by_rank(hits, ["r"], ["a"], seed=0) == []
+RANKED = st.lists(
+    st.tuples(st.sampled_from("pqr"), st.sampled_from("abcdef"), st.integers(0, 99)), unique_by=lambda hit: hit[:2]
+)
+
+
+@given(RANKED, st.permutations("abcdef"))
+def test_lists_are_merged_by_reciprocal_ranks(hits: list[tuple[str, str, int]], rows: list[str]) -> None:
+    """Against the formula; only drawn queries and documents of the pile count, whatever the order of the rows."""
+    hits = sorted(hits, key=lambda hit: rows.index(hit[1]))
+    frame = pl.DataFrame(hits, schema={"query_id": pl.String, "doc_id": pl.String, "rank": pl.Int64}, orient="row")
+    scores = {
+        doc: sum(1 / (61 + rank) for query, other, rank in hits if other == doc and query != "r")
+        for query, doc, _ in hits
+        if query != "r" and doc != "f"
+    }
+    order = by_fusion(frame, ["p", "q"], list("abcde"), seed=0)
+    assert set(order) == set(scores)
+    found = [scores[name] for name in order]
+    assert all(first > second - 1e-9 for first, second in zip(found, found[1:], strict=False))
+    assert order == by_fusion(frame.reverse(), ["p", "q"], list("abcde"), seed=0)
 
 
 def test_queries_are_drawn_by_kind_and_seed() -> None:
