@@ -1,4 +1,4 @@
-"""Claim I1: each stage of the text pipeline removes what it should (specification: claims to reproduce in the small)."""
+"""Claim I1: each stage of the text pipeline removes what it should (specification: claims in the small)."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def _judges(
 ) -> dict[str, Judge]:
     """The stages; those that look at one page at a time have judged every page once."""
     classifiers = {task: Classifier.load(tasks[task].folder) for task in TASKS}
-    lists = (str(pages.file(f"blocked_{name}.txt")) for name in ("domains", "words"))
-    blocked = read_blocklists(*lists, hosts_of(crawl["url"]).drop_nulls().unique().to_list())
+    domains, words = (str(pages.file(f"blocked_{name}.txt")) for name in ("domains", "words"))
+    blocked = read_blocklists(domains, words, hosts_of(crawl["url"]).drop_nulls().unique().to_list())
     return {
         "rules": fixed(rule_verdicts(crawl, config.rules)),
         "dedup": partial(dedup_verdicts, plan=plan),
