@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field, model_validator
 
 from assets.internlm2.config import DecoderSize
+from assets.internlm2.long.statistics import STATISTICS
 
 SEEDS = dg.StaticPartitionsDefinition([str(seed) for seed in range(10)])
 SOURCES = ("internlm2/code/repositories", "internlm2/text/documents", "corpora/clean_documents")
@@ -42,6 +43,16 @@ class StatisticsConfig(dg.Config):
         description="By domain (text or code), or domain/language (as text/zh): the least and greatest value of a "
         "metric. They are to remove what means nothing, not to pick the best (paper, §3.1.3).",
     )
+
+    @model_validator(mode="after")
+    def _known(self) -> StatisticsConfig:
+        for group, limits in self.limits.items():
+            for name, bounds in limits.items():
+                if name not in STATISTICS or len(bounds) != 2:
+                    raise ValueError(
+                        f"{group}: {name} {bounds} is no limit: give the least and greatest of {STATISTICS}"
+                    )
+        return self
 
 
 class ChunkConfig(dg.Config):

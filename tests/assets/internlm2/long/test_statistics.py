@@ -77,3 +77,10 @@ def test_default_limits_drop_what_means_nothing() -> None:
     frame = pl.DataFrame({"id": ["0", "1", "2"], "domain": "text", "language": "en", "text": texts})
     found = statistics_frame(frame, tokens, StatisticsConfig().limits)
     assert found["reason"].to_list() == ["", "high_bar_rate", "low_dedu_rate"]
+
+
+@pytest.mark.parametrize("limits", [{"text": {"bar": [0, 1]}}, {"text": {"bar_rate": [1]}}])
+def test_a_limit_of_no_metric_is_refused(limits: dict[str, dict[str, list[float]]]) -> None:
+    """When the configuration is read, not after hours of measuring."""
+    with pytest.raises(ValueError, match="is no limit"):
+        StatisticsConfig(limits=limits)
