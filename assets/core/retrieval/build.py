@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,28 @@ from assets.core.retrieval.postings import (
     Vocabulary,
     count,
     inverse_document_frequency,
-    read_words,
+    occurrences,
     term_scores,
 )
+from assets.core.retrieval.tokens import tokenize
 
-# Texts that are tokenized at a time, and words that are counted at a time: neither changes the index (our defaults).
+# Texts that are split at a time, and words that are counted at a time: neither changes the index (our defaults).
 SLICE_DOCUMENTS = 20_000
-RUN_WORDS = 16_000_000
+RUN_WORDS = 8_000_000
+
+
+@dataclass
+class Documents:
+    """What is kept of all documents while they stream by: their ids and their lengths in words."""
+
+    ids: list[pl.Series] = field(default_factory=lambda: [pl.Series("id", [], pl.String)])
+    lengths: list[np.ndarray] = field(default_factory=lambda: [np.zeros(0, np.uint32)])
+    number: int = 0
+
+    def add(self, ids: pl.Series, lengths: np.ndarray) -> None:
+        self.ids.append(ids)
+        self.lengths.append(lengths)
+        self.number += len(lengths)
 
 
 def build_index(frames: Iterable[pl.DataFrame], folder: Path, plan: Bm25Plan | None = None) -> None:
@@ -39,88 +54,79 @@ def build_index(frames: Iterable[pl.DataFrame], folder: Path, plan: Bm25Plan | N
     """
     plan = plan or Bm25Plan()
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = Vocabulary()
-    ids: list[pl.Series] = []
-    lengths: list[np.ndarray] = []
+    vocabulary, documents = Vocabulary(), Documents()
     with tempfile.TemporaryDirectory(dir=folder) as spill:
-        runs = [
-            _spill(run, Path(spill) / f"{number}.npz")
-            for number, run in enumerate(_runs(frames, vocabulary, ids, lengths, plan))
-        ]
-        _write_ids(folder, pl.concat(ids) if ids else pl.Series("id", [], pl.String))
-        all_lengths = np.concatenate(lengths) if lengths else np.zeros(0, np.uint32)
-        _merge(runs, folder, vocabulary, all_lengths, plan)
+        runs = []
+        for number, run in enumerate(_runs(frames, vocabulary, documents, plan)):
+            runs.append(Path(spill) / f"{number}.npz")
+            np.savez(runs[-1], terms=run.terms, documents=run.documents, frequencies=run.frequencies)
+        _write_ids(folder, pl.concat(documents.ids))
+        numbers = _write_terms(folder, vocabulary)
+        _write_postings(folder, runs, numbers, np.concatenate(documents.lengths), plan)
 
 
 def _runs(
-    frames: Iterable[pl.DataFrame],
-    vocabulary: Vocabulary,
-    ids: list[pl.Series],
-    lengths: list[np.ndarray],
-    plan: Bm25Plan,
+    frames: Iterable[pl.DataFrame], vocabulary: Vocabulary, documents: Documents, plan: Bm25Plan
 ) -> Iterator[Postings]:
-    """Postings of about RUN_WORDS words at a time; ids and lengths of all documents are kept aside."""
-    terms: list[np.ndarray] = []
-    documents: list[np.ndarray] = []
-    n_words = n_documents = 0
-    for part in (part for frame in frames for part in frame.iter_slices(SLICE_DOCUMENTS)):
-        words, length = read_words(part["text"], vocabulary, plan)
-        ids.append(part["id"])
-        lengths.append(length)
-        terms.append(words)
-        documents.append(np.repeat(np.arange(n_documents, n_documents + len(length)), length))
-        n_documents += len(length)
-        n_words += len(words)
-        if n_words >= RUN_WORDS:
-            yield count(np.concatenate(terms), np.concatenate(documents))
-            terms, documents, n_words = [], [], 0
-    if terms:
-        yield count(np.concatenate(terms), np.concatenate(documents))
-
-
-def _spill(run: Postings, path: Path) -> Path:
-    np.savez(path, terms=run.terms, documents=run.documents, frequencies=run.frequencies)
-    return path
+    """Postings of about RUN_WORDS words at a time."""
+    pending: list[np.ndarray] = []
+    for rows in (rows for frame in frames for rows in frame.iter_slices(SLICE_DOCUMENTS)):
+        words = tokenize(rows["text"], stop_words=plan.stop_words)
+        lengths = words.list.len().to_numpy()
+        terms = vocabulary.encode(words.explode(empty_as_null=False))
+        pending.append(occurrences(terms, lengths, documents.number))
+        documents.add(rows["id"], lengths)
+        if sum(map(len, pending)) >= RUN_WORDS:
+            yield count(np.concatenate(pending))
+            pending = []
+    if pending:
+        yield count(np.concatenate(pending))
 
 
 def _write_ids(folder: Path, ids: pl.Series) -> None:
+    """Write the ids in order, and the row of each document's."""
     order = ids.arg_sort()
-    ordered = ids.gather(order).rename("id")
+    ordered = ids.gather(order)
     if ordered.n_unique() < len(ordered):
         twice = ordered.filter(ordered.is_duplicated())[0]
         raise InputError(f"more than one document has the id {twice!r}", "index every document once")
-    rows = np.empty(len(ids), np.uint32)
-    rows[order.to_numpy()] = np.arange(len(ids), dtype=np.uint32)
     layout.write_strings(folder / layout.IDS, ordered)
-    np.save(folder / layout.ROWS, rows)
+    np.save(folder / layout.ROWS, _inverse(order).astype(np.uint32))
 
 
-def _merge(runs: list[Path], folder: Path, vocabulary: Vocabulary, lengths: np.ndarray, plan: Bm25Plan) -> None:
-    """Write every run to its places; terms are numbered anew, in sorted order."""
-    n_terms = len(vocabulary)
+def _write_terms(folder: Path, vocabulary: Vocabulary) -> np.ndarray:
+    """Write the terms in order; of each number in the vocabulary, the term's number in the index."""
     terms = pl.Series("term", list(vocabulary.numbers), pl.String)
     order = terms.arg_sort()
     layout.write_strings(folder / layout.TERMS, terms.gather(order))
-    numbers = np.empty(n_terms, np.int64)
-    numbers[order.to_numpy()] = np.arange(n_terms)
+    return _inverse(order)
 
-    holding = np.zeros(n_terms, np.int64)
+
+def _inverse(order: pl.Series) -> np.ndarray:
+    places = np.empty(len(order), np.int64)
+    places[order.to_numpy()] = np.arange(len(order))
+    return places
+
+
+def _write_postings(folder: Path, runs: list[Path], numbers: np.ndarray, lengths: np.ndarray, plan: Bm25Plan) -> None:
+    """Write every run to its places, with scores; `numbers` are those of the terms in the index."""
+    holding = np.zeros(len(numbers), np.int64)
     for path in runs:
-        holding += np.bincount(numbers[np.load(path)["terms"]], minlength=n_terms)
+        holding += np.bincount(numbers[np.load(path)["terms"]], minlength=len(numbers))
     starts = np.concatenate(([0], np.cumsum(holding)))
     idf = inverse_document_frequency(holding, len(lengths))
     average_length = float(lengths.mean()) if len(lengths) else 0.0
 
-    documents = np.lib.format.open_memmap(folder / layout.DOCUMENTS, "w+", np.uint32, (int(starts[-1]),))
-    scores = np.lib.format.open_memmap(folder / layout.SCORES, "w+", np.float32, (int(starts[-1]),))
+    size = (int(starts[-1]),)
+    documents = np.lib.format.open_memmap(folder / layout.DOCUMENTS, "w+", np.uint32, size)
+    scores = np.lib.format.open_memmap(folder / layout.SCORES, "w+", np.float32, size)
     filled = starts[:-1].copy()
     for path in runs:
         run = np.load(path)
-        of_term = numbers[run["terms"]]
-        places = _places(of_term, filled)
-        documents[places] = run["documents"]
-        scores[places] = term_scores(run["frequencies"], lengths[run["documents"]], average_length, idf[of_term], plan)
-        path.unlink()
+        terms, of = numbers[run["terms"]], run["documents"]
+        places = _places(terms, filled)
+        documents[places] = of
+        scores[places] = term_scores(run["frequencies"], lengths[of], average_length, idf[terms], plan)
     documents.flush()
     scores.flush()
     np.save(folder / layout.STARTS, starts)
@@ -129,7 +135,7 @@ def _merge(runs: list[Path], folder: Path, vocabulary: Vocabulary, lengths: np.n
 
 
 def _places(terms: np.ndarray, filled: np.ndarray) -> np.ndarray:
-    """Where the postings of a run go, given where each term is filled up to; this is moved on.
+    """Where the postings of a run go, given up to where each term is filled, which is moved on.
 
     Postings of one term lie together in a run.
     """

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from assets.core.retrieval.plan import Bm25Plan
-from assets.core.retrieval.tokens import tokenize
 
 
 class Vocabulary:
@@ -38,21 +37,22 @@ class Postings:
     frequencies: np.ndarray
 
 
-def read_words(texts: pl.Series, vocabulary: Vocabulary, plan: Bm25Plan) -> tuple[np.ndarray, np.ndarray]:
-    """The term of every word of all texts, and the number of words of each text."""
-    words = tokenize(texts, stop_words=plan.stop_words)
-    lengths = words.list.len().to_numpy()
-    return vocabulary.encode(words.explode(empty_as_null=False)), lengths
+def occurrences(terms: np.ndarray, lengths: np.ndarray, first_document: int) -> np.ndarray:
+    """Every word as one integer: its term, then its document in the last 32 bits.
+
+    `lengths` are the words of each document, whose numbers go on from `first_document`.
+    """
+    documents = np.repeat(np.arange(first_document, first_document + len(lengths)), lengths)
+    return terms << 32 | documents
 
 
-def count(terms: np.ndarray, documents: np.ndarray) -> Postings:
-    """Postings of words, given the term and the document of each."""
-    # One integer a word: sorting it is several times faster than sorting by two columns.
-    words = np.sort(terms.astype(np.int64) << 32 | documents)
+def count(words: np.ndarray) -> Postings:
+    """Postings of words as `occurrences` gives them. Sorts the words in place."""
+    words.sort()
     first = np.flatnonzero(np.diff(words, prepend=-1))
     frequencies = np.diff(first, append=len(words)).astype(np.uint32)
     distinct = words[first]
-    return Postings(distinct >> 32, (distinct & 0xFFFFFFFF).astype(np.uint32), frequencies)
+    return Postings((distinct >> 32).astype(np.uint32), distinct.astype(np.uint32), frequencies)
 
 
 def inverse_document_frequency(holding: np.ndarray, n_documents: int) -> np.ndarray:
