@@ -192,8 +192,9 @@ def pile(
     united = unite(hits.scan(), queries.read("id", "seed_id"))
     out.ledger.rows_in = hits.rows
     out.ledger.drop("same_document", hits.rows - united.height)
-    texts = pool.scan().select("id", "url", "text", "n_words").collect()
-    rows = united.join(texts, left_on="doc_id", right_on="id", how="left", maintain_order="left", validate="1:1")
+    found = pool.scan().select("url", "text", "n_words", doc_id="id")
+    texts = found.join(united.lazy(), on="doc_id", how="semi").collect(engine="streaming")
+    rows = united.join(texts, on="doc_id", how="left", maintain_order="left", validate="1:1")
     judged = near_duplicates(rows.select("text", id="doc_id"), MinHashPlan(threshold=config.similarity))
     distinct = rows.filter(judged["dup_of"] == "")
     out.ledger.drop("near_duplicate", rows.height - distinct.height)

@@ -14,7 +14,7 @@ from assets.core.recipe import Input, recipe
 from assets.core.retrieval import Bm25Plan, build_index
 from assets.internlm2.tokenizer import encode, load_tokenizer
 from assets.knowledge_pile.config import IndexConfig, PoolConfig
-from assets.knowledge_pile.passages import Split, is_heldout, is_in_domain, passages_frame
+from assets.knowledge_pile.passages import PASSAGES, Split, is_heldout, is_in_domain, passages_frame
 
 DOCUMENTS_AT_ONCE = 500
 POOL = Input("knowledge_pile/pool", part="pool")
@@ -42,7 +42,7 @@ def pool(out: DatasetWriter, config: PoolConfig, **sources: dict[str, Dataset]) 
         key = SOURCES[config.source]
         raise InputError(f"{key} was not built yet", f"materialize {key} first, or choose another `source`")
     seen: set[str] = set()
-    heldout = pl.concat(_passages(out, config, chosen, seen, heldout=True))
+    heldout = pl.concat([pl.DataFrame(schema=PASSAGES), *_passages(out, config, chosen, seen, heldout=True)])
     of_domain = int(heldout["in_domain"].sum())
     if not 0 < of_domain < heldout.height:
         raise InputError(

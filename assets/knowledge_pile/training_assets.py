@@ -67,11 +67,12 @@ def select_control(
 ) -> None:
     """Passages of the pool by chance, or (oracle) by chance among those of the domain; the pile's filters hold."""
     arm, seed = key.rpartition("/")[2], int(partition)
-    passages = pool.read("id", "text", "in_domain")
-    if arm == "oracle":
-        passages = passages.filter("in_domain")
-    passages = passages.filter(filter_reasons(passages["text"], **pile.manifest.metadata["filters"]) == "")
-    write_selection(out, arm, seed, by_hash(passages["id"].to_list(), seed), tokens, config.tokens)
+    allowed: list[str] = []
+    for batch in pool.batches("id", "text", "in_domain"):
+        passages = batch.filter("in_domain") if arm == "oracle" else batch
+        reasons = filter_reasons(passages["text"], **pile.manifest.metadata["filters"])
+        allowed += passages["id"].filter(reasons == "").to_list()
+    write_selection(out, arm, seed, by_hash(allowed, seed), tokens, config.tokens)
 
 
 def write_selection(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -52,7 +54,7 @@ def test_lists_are_merged_by_reciprocal_ranks(hits: list[tuple[str, str, int]], 
     order = by_fusion(frame, ["p", "q"], list("abcde"), seed=0)
     assert set(order) == set(scores)
     found = [scores[name] for name in order]
-    assert all(first > second - 1e-9 for first, second in zip(found, found[1:], strict=False))
+    assert all(first > second - 1e-9 for first, second in pairwise(found))
     assert order == by_fusion(frame.reverse(), ["p", "q"], list("abcde"), seed=0)
 
 

@@ -25,7 +25,15 @@ from assets.knowledge_pile import assets as method
 from assets.knowledge_pile import pool_assets
 from assets.knowledge_pile.arms import ARMS
 from assets.knowledge_pile.claim_assets import knowledge_pile_claims
-from assets.knowledge_pile.config import BaseConfig, HitsConfig, LearnConfig, PoolConfig, QueriesConfig, SelectConfig
+from assets.knowledge_pile.config import (
+    BaseConfig,
+    HitsConfig,
+    LearnConfig,
+    PoolConfig,
+    QueriesConfig,
+    SeedsConfig,
+    SelectConfig,
+)
 from assets.knowledge_pile.contamination_assets import contamination
 from assets.knowledge_pile.training_assets import CHECKPOINTS, SCORES, SELECTIONS, base
 from models.inference.engine import Completion, Message, Request, Sample, Usage
@@ -239,6 +247,23 @@ def test_a_model_writes_other_queries_and_says_so(world: World, monkeypatch: pyt
     assert written.filter(pl.col("kind") == "question")["text"].str.contains("bread").all()
     assert set(written.filter(pl.col("kind") == "thought")["text"]) == {"Bread needs flour and an oven."}
     assert all(reused(world.run([method.seeds, method.queries, method.hits])).values())
+
+
+def test_seeds_of_a_file_are_the_seeds(world: World, tmp_path: Path) -> None:
+    """Another content of the same file is another version; a repeated seed is counted, a broken line is told."""
+    path, before = tmp_path / "seeds.jsonl", world.get("seeds").digest
+    row = '{"kind": "keyword", "text": "sourdough"}\n'
+    path.write_text(row * 2)
+    config = SeedsConfig(domain="baking", path=str(path))
+    assert world.run([method.seeds], knowledge_pile__seeds=config).success
+    made = world.get("seeds")
+    assert made.read("domain", "kind", "text").rows() == [("baking", "keyword", "sourdough")]
+    assert made.manifest.ledger is not None
+    assert made.manifest.ledger["dropped"] == {"duplicate": 1}
+    path.write_text(row + "no JSON\n")
+    assert not world.run([method.seeds], knowledge_pile__seeds=config).success
+    assert reused(world.run([method.seeds])) == {"knowledge_pile/seeds": True}
+    assert world.get("seeds").digest == before
 
 
 def test_a_source_that_was_not_built_is_named(world: World) -> None:
