@@ -112,7 +112,8 @@ def _write_postings(folder: Path, runs: list[Path], numbers: np.ndarray, lengths
     """Write every run to its places, with scores; `numbers` are those of the terms in the index."""
     holding = np.zeros(len(numbers), np.int64)
     for path in runs:
-        holding += np.bincount(numbers[np.load(path)["terms"]], minlength=len(numbers))
+        with np.load(path) as run:
+            holding += np.bincount(numbers[run["terms"]], minlength=len(numbers))
     starts = np.concatenate(([0], np.cumsum(holding)))
     idf = inverse_document_frequency(holding, len(lengths))
     average_length = float(lengths.mean()) if len(lengths) else 0.0
@@ -122,11 +123,11 @@ def _write_postings(folder: Path, runs: list[Path], numbers: np.ndarray, lengths
     scores = np.lib.format.open_memmap(folder / layout.SCORES, "w+", np.float32, size)
     filled = starts[:-1].copy()
     for path in runs:
-        run = np.load(path)
-        terms, of = numbers[run["terms"]], run["documents"]
+        with np.load(path) as run:
+            terms, of, frequencies = numbers[run["terms"]], run["documents"], run["frequencies"]
         places = _places(terms, filled)
         documents[places] = of
-        scores[places] = term_scores(run["frequencies"], lengths[of], average_length, idf[terms], plan)
+        scores[places] = term_scores(frequencies, lengths[of], average_length, idf[terms], plan)
     documents.flush()
     scores.flush()
     np.save(folder / layout.STARTS, starts)

@@ -123,6 +123,15 @@ def test_equal_documents_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.Mo
     assert filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", names, shallow=False) == (names, [], [])
 
 
+def test_an_index_is_mapped_not_loaded(tmp_path: Path) -> None:
+    """What grows with the number of documents stays in its files, of which the system keeps what is used."""
+    index = made(documents(["cat", "dog"]), tmp_path)
+    maps = Path("/proc/self/maps").read_text()
+    for name in ("starts.npy", "documents.npy", "scores.npy", "rows.npy", "ids.arrow"):
+        assert str(tmp_path / name) in maps
+    assert index.n_documents == 2
+
+
 def test_one_id_for_two_documents_is_refused(tmp_path: Path) -> None:
     """Hits are joined by id: an id must mean one document."""
     with pytest.raises(InputError, match="more than one document has the id 'x'"):
