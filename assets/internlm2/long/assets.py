@@ -101,7 +101,7 @@ def perplexity(
     from models.architecture.huggingface import load_folder
 
     torch.set_num_threads(trainer.threads)
-    model, vocabulary = load_folder(scorer.folder), load_tokenizer(tokenizer.folder)
+    model, vocabulary = load_folder(scorer.folder).to(trainer.device), load_tokenizer(tokenizer.folder)
     bos, _ = special_ids(vocabulary)
     passed = set(statistics.read("id", "reason").filter(pl.col("reason") == "")["id"])
     rows = []

@@ -54,7 +54,7 @@ def long_scores(
             f"{items.height} held-out documents have {config.chunk} tokens", "give a larger corpus, or lower chunk"
         )
     true, partner = np.array(items["tokens"].to_list(), dtype=np.int64), partners(items["package"])
-    model, checkpoint = load_folder(scorer.folder), scorer.read("id").item()
+    model, checkpoint = load_folder(scorer.folder).to(trainer.device), scorer.read("id").item()
     bos, _ = special_ids(load_tokenizer(tokenizer.folder))
     joined = spliced(true, partner)
     second = items["id"].gather(partner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 import numpy as np
 import polars as pl
@@ -11,15 +13,17 @@ from assets.core.audit import read_audit
 from assets.core.lake import Dataset, DatasetWriter, Lake
 from assets.core.lake.manifest import Kind
 from assets.core.resources import LakeResource
+from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.corpora.schema import document, documents_frame
 from assets.internlm2.config import DecoderSize
 from assets.internlm2.decoder import new_decoder
 from assets.internlm2.long.assets import candidates, documents, perplexity, statistics
 from assets.internlm2.long.claims import long_claims
-from assets.internlm2.long.config import CandidatesConfig, PerplexityConfig, ScoresConfig, SelectConfig
+from assets.internlm2.long.config import CandidatesConfig, PerplexityConfig, ScorerConfig, ScoresConfig, SelectConfig
 from assets.internlm2.long.evaluation import long_scores
 from assets.internlm2.long.perplexity import METRICS
+from assets.internlm2.long.scorers import long_scorer
 from assets.internlm2.tokenizer import encode, publish_tokenizer, train_tokenizer
 
 CHUNK = {"chunk": 32, "target": 8, "short_context": 8}
@@ -146,3 +150,33 @@ def test_scores_are_of_pairs_with_the_same_short_contexts(lake: Lake) -> None:
     short = claims["absolute perplexity with the short context"]
     assert short.note.endswith("against 0.500")
     assert short.verdict == "inconclusive"
+
+
+@pytest.mark.slow
+def test_the_scorer_has_not_read_what_is_held_out(lake: Lake, tmp_path: Path) -> None:
+    """Trained for a few steps through the real path: a checkpoint whose parents hold no document of a scored item."""
+    result = dg.materialize(
+        [long_scorer],
+        partition_key="2",
+        resources={
+            "lake": LakeResource(root=str(lake.work.parent / "lake"), work=str(lake.work)),
+            "trainer": TrainerResource(threads=1),
+            "tracking": Tracking(
+                tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=str(tmp_path / "artifacts")
+            ),
+        },
+        run_config=dg.RunConfig(
+            ops={
+                "internlm2__long_scorer": ScorerConfig(
+                    dim=16, n_layers=1, n_heads=2, n_kv_heads=1, ffn_dim=32, max_length=64, sequence_length=64,
+                    batch_rows=2, tokens=1024, min_tokens=20, heldout_share=0.6,
+                )
+            }
+        ),
+    )  # fmt: skip
+    assert result.success
+    checkpoint = lake.get("internlm2/long_scorer", "2").read()
+    assert checkpoint["steps"].item() == 8
+    read = set(checkpoint["parents"].item())
+    assert read
+    assert not read & set(lake.get("internlm2/long_scores", "1").read("item_id")["item_id"])
