@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,7 @@ from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
 from assets.core.recipe import OWN_PARTITION, Input, recipe
 from assets.core.rows import RowsResource
+from assets.core.tracking_model import digest_folder
 from assets.corpora.crawl.config import CRAWL_FILES
 from assets.corpora.schema import Document, document, documents_frame
 from assets.internlm2.text import plots
@@ -38,18 +40,20 @@ from assets.internlm2.text.quality import quality_verdicts
 from assets.internlm2.text.rules import rule_verdicts
 from assets.internlm2.text.safety import hosts_of, safety_verdicts
 
-FRAME_ROWS = 1_000  # pages that a worker takes at a time
+# Pages that a worker takes at a time, and about how many bytes of them: its memory is some twenty times as much.
+FRAME_ROWS, FRAME_BYTES = 1_000, 8 * 1024**2
 
 
 def frames(dataset: Dataset, *columns: str) -> Iterator[pl.DataFrame]:
-    """The rows in frames of FRAME_ROWS; of an empty dataset one frame, which still has its columns."""
+    """The rows in frames of at most FRAME_ROWS; of an empty dataset one frame, which still has its columns."""
     for batch in dataset.batches(*columns):
-        yield from batch.iter_slices(FRAME_ROWS) if batch.height else [batch]
+        rows = int(batch.height * FRAME_BYTES / max(1, batch.estimated_size()))
+        yield from batch.iter_slices(min(FRAME_ROWS, max(1, rows))) if batch.height else [batch]
 
 
-def write_judged(out: DatasetWriter, judged: Iterator[pl.DataFrame], stage: str, total: int) -> None:
+def write_judged(out: DatasetWriter, judged: Iterator[pl.DataFrame], stage: str) -> None:
     """Write what a stage keeps of frames with verdicts, count the rest, and show progress."""
-    for frame in track(judged, label=stage, total=-(-total // FRAME_ROWS), unit=f" x {FRAME_ROWS:,} pages"):
+    for frame in track(judged, label=stage, unit=" frames"):
         out.ledger.rows_in += frame.height
         apply_judged(out, frame, stage)
 
@@ -70,7 +74,7 @@ def filter_frame(pages: pl.DataFrame, config: RulesConfig) -> pl.DataFrame:
 def filtered(out: DatasetWriter, config: RulesConfig, pages: Dataset, rows: RowsResource) -> None:
     """Normalised pages that break none of the rules; `audit.jsonl` beside them tells which rule each other broke."""
     judged = rows.map(partial(filter_frame, config=config), frames(pages))
-    write_judged(out, judged, "rules", pages.rows)
+    write_judged(out, judged, "rules")
 
 
 def sign_frame(pages: pl.DataFrame, plan: MinHashPlan) -> pl.DataFrame:
@@ -197,7 +201,7 @@ def safe(
     )
     classifiers = {"toxicity": Classifier.load(toxicity.folder), "pornography": Classifier.load(pornography.folder)}
     judge = partial(safety_frame, config=config, classifiers=classifiers, blocked=blocked)
-    write_judged(out, rows.map(judge, frames(pages)), "safety", pages.rows)
+    write_judged(out, rows.map(judge, frames(pages)), "safety")
     out.describe(blocked_domains_met=len(blocked.domains), blocked_words=len(blocked.words))
 
 
@@ -222,7 +226,12 @@ def clean(
     """Pages that are neither adverts nor without fluency."""
     classifiers = {"advert": Classifier.load(advert.folder), "fluency": Classifier.load(fluency.folder)}
     judge = partial(quality_frame, config=config, classifiers=classifiers)
-    write_judged(out, rows.map(judge, frames(pages)), "quality", pages.rows)
+    write_judged(out, rows.map(judge, frames(pages)), "quality")
+
+
+def model_files(config: ClassifierConfig) -> Mapping[str, Any]:
+    """The digest of the user's model, so that other weights under the same path make another classifier."""
+    return {"model": digest_folder(Path(config.model))} if config.model else {}
 
 
 def classifier(out: DatasetWriter, config: ClassifierConfig, labelled: Dataset, key: str) -> None:
@@ -246,6 +255,7 @@ CLASSIFIERS = [
         inputs={"labelled": Input("worlds/labelled_pages")},
         kind="checkpoint",
         ledger=False,
+        external=model_files,
         checks=("better_than_chance",),
         kinds={"scikitlearn"},
         tags={"stage": "classifier"},

@@ -270,6 +270,15 @@ def test_pages_newer_than_their_duplicates_are_refused(world: World, tmp_path: P
         other.run([text_assets.deduplicated], "a.warc.gz")
 
 
+def test_frames_are_bounded_in_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long pages come few at a time, and a page that is longer than a frame comes alone; none is lost."""
+    dataset = world.lake.get("corpora/pages", "a.warc.gz")
+    monkeypatch.setattr(text_assets, "FRAME_BYTES", dataset.read().estimated_size() // 3)
+    assert [frame.height for frame in frames(dataset)] == [2, 2, 2, 1]
+    monkeypatch.setattr(text_assets, "FRAME_BYTES", 1)
+    assert pl.concat(frames(dataset)).equals(dataset.read())
+
+
 def test_workers_do_not_change_the_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes over frames of two pages give the bytes that one process gives over whole files."""
     monkeypatch.setattr(text_assets, "FRAME_ROWS", 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from assets.core.errors import InputError
+from assets.internlm2.text.assets import model_files
 from assets.internlm2.text.classifier import Classifier, SequenceClassifier, train_classifier
 from assets.internlm2.text.config import ClassifierConfig
 from assets.internlm2.text.evaluation import evaluate
@@ -135,3 +137,13 @@ def test_chance_is_no_quality() -> None:
     """Scores without a connection to the labels do not pass the check."""
     rng = np.random.default_rng(0)
     assert not evaluate(np.arange(200) % 2, rng.random(200), 0.5).better_than_chance
+
+
+def test_other_weights_are_another_model(bert: Path, tmp_path: Path) -> None:
+    """What lies under the path counts, not its name."""
+    shutil.copytree(bert, tmp_path, dirs_exist_ok=True)
+    before = model_files(ClassifierConfig(model=str(tmp_path)))
+    assert model_files(ClassifierConfig(model=str(bert))) == before
+    (tmp_path / "model.safetensors").write_bytes(b"other")
+    assert model_files(ClassifierConfig(model=str(tmp_path))) != before
+    assert model_files(ClassifierConfig()) == {}
