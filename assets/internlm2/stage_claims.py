@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assets.claims.claim import Claim
 from assets.core.statistics import Verdict, paired_bootstrap, verdict, wilson_interval
 from assets.internlm2.stages import FORMAT, STAGES
 
+Floats = NDArray[np.float64]
 MIN_SEEDS = 3
 # Set before any data were seen: planned similarities lie .1 apart, and the chances to be found .3 and more.
 CURVE_MARGIN = 0.1
@@ -59,14 +61,17 @@ def duplicate_groups(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _paired(rows: pl.DataFrame, stage: str, claim: str, metric: str, treatment: str, baseline: str) -> Claim:
-    """Right fates with the stage on against off. Pages differ from seed to seed: the n-th of each is item n, and those
-    beyond the smallest seed's number are left out."""
-    by_seed = [found.sort("item_id") for _, found in rows.group_by("seed", maintain_order=True)]
+def _by_seed(rows: pl.DataFrame, item: str, *columns: str) -> Iterator[Floats]:
+    """Each column as `[seeds, items]`. Items differ from seed to seed: the n-th of each is item n, and those beyond the
+    smallest seed's number are left out."""
+    by_seed = [found.sort(item) for _, found in rows.group_by("seed", maintain_order=True)]
     n_items = min(found.height for found in by_seed)
-    on, off = (np.stack([found[name].head(n_items).to_numpy() for found in by_seed])
-               for name in ("score", "score_without"))  # fmt: skip
-    found = paired_bootstrap(on, off)
+    return (np.stack([found[name].head(n_items).to_numpy() for found in by_seed]) for name in columns)
+
+
+def _paired(rows: pl.DataFrame, stage: str, claim: str, metric: str, treatment: str, baseline: str) -> Claim:
+    """Right fates with the stage on against off."""
+    found = paired_bootstrap(*_by_seed(rows, "item_id", "score", "score_without"))
     return Claim(
         system=SYSTEM, claim=claim, metric=metric, baseline=f"{stage}: {baseline}", treatment=f"{stage}: {treatment}",
         difference=found.difference, low=found.low, high=found.high, n_seeds=found.n_seeds, n_items=found.n_items,
@@ -99,21 +104,21 @@ def _should_stay() -> pl.Expr:
 
 
 def _on_curve(planned: float, pairs: pl.DataFrame) -> Claim:
-    """Found pairs against the chance that banding and confirmation give them, page by page (pairs are independent)."""
-    found, expected = int(pairs["linked"].sum()), _share(pairs["expected"])
-    low, high = (bound - expected for bound in wilson_interval(found, pairs.height))
-    n_seeds = pairs["seed"].n_unique()
+    """Found pairs against the chance that banding and confirmation give each. Pairs of a seed share its hash functions,
+    so seeds vary too."""
+    linked = pairs.with_columns(pl.col("linked").cast(pl.Float64))
+    found = paired_bootstrap(*_by_seed(linked, "original", "linked", "expected"))
     within: Verdict = "inconclusive"
-    if n_seeds >= MIN_SEEDS and (low > CURVE_MARGIN or high < -CURVE_MARGIN):
+    if found.n_seeds >= MIN_SEEDS and (found.low > CURVE_MARGIN or found.high < -CURVE_MARGIN):
         within = "not_reproduced"
-    elif n_seeds >= MIN_SEEDS and low > -CURVE_MARGIN and high < CURVE_MARGIN:
+    elif found.n_seeds >= MIN_SEEDS and found.low > -CURVE_MARGIN and found.high < CURVE_MARGIN:
         within = "reproduced"
     return Claim(
         system=SYSTEM, claim="I1 deduplication follows its S-curve", metric="share_of_pairs_found",
         baseline="expected of bands and confirmation", treatment=f"pairs of similarity {planned}",
-        difference=found / pairs.height - expected, low=low, high=high, n_seeds=n_seeds, n_items=pairs.height,
+        difference=found.difference, low=found.low, high=found.high, n_seeds=found.n_seeds, n_items=found.n_items,
         held_equal="pairs", verdict=within,
-        note=_note(n_seeds, f"{found / pairs.height:.3f} against {expected:.3f}; margin {CURVE_MARGIN}"),
+        note=_note(found.n_seeds, f"{found.treatment:.3f} against {found.baseline:.3f}; margin {CURVE_MARGIN}"),
     )  # fmt: skip
 
 

@@ -59,9 +59,10 @@ def stage_scores(
 ) -> None:
     """What each stage of the text pipeline does to pages whose defects are known, and what is left without it."""
     crawl = normalise(pages.read())
+    # Other hash functions for every seed: what is found depends on them too.
     plan = MinHashPlan(
         n_hashes=config.signatures.n_hashes, ngram=config.signatures.ngram, bands=config.dedup.bands,
-        threshold=config.dedup.threshold, seed=config.signatures.seed,
+        threshold=config.dedup.threshold, seed=config.signatures.seed + int(partition),
     )  # fmt: skip
     scored, funnel = score_stages(crawl, _judges(config, pages, crawl, plan, tasks), plan, int(partition))
     some = crawl.gather_every(max(1, crawl.height // config.n_extracted)).head(config.n_extracted)
