@@ -49,10 +49,10 @@ class Index:
         """
         if k < 1:
             raise ValueError(f"k = {k}: search for at least one document")
+        if not len(queries) or not len(self._terms):
+            return pl.DataFrame(schema=HIT_SCHEMA)
         terms, bounds = self._encode(queries)
         k = min(k, self.n_documents)
-        if not len(terms) or not k:
-            return pl.DataFrame(schema=HIT_SCHEMA)
         slices = [slice(start, start + QUERIES_AT_ONCE + 1) for start in range(0, len(queries), QUERIES_AT_ONCE)]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             keys = np.concatenate(list(pool.map(lambda part: self._best_keys(terms, bounds[part], k), slices)))
@@ -60,14 +60,13 @@ class Index:
 
     def _encode(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Terms of all queries, without those that no document holds, and where the terms of each query start."""
-        words = tokenize(pl.Series("query", queries, pl.String), stop_words=self.plan.stop_words)
-        table = pl.DataFrame({"query": np.arange(len(queries)), "word": words}).explode("word").drop_nulls()
-        rows = self._terms.search_sorted(table["word"]).to_numpy()
-        known = np.zeros(len(rows), bool)
-        inside = rows < len(self._terms)
-        known[inside] = (self._terms.gather(rows[inside]) == table["word"].filter(pl.Series(inside))).to_numpy()
-        counts = np.bincount(table["query"].to_numpy()[known], minlength=len(queries))
-        return rows[known].astype(np.int64), np.concatenate(([0], np.cumsum(counts)))
+        words = tokenize(pl.Series("word", queries, pl.String), stop_words=self.plan.stop_words)
+        asked = pl.DataFrame({"query": np.arange(len(queries)), "word": words}).explode("word").drop_nulls()
+        # The place where a word would stand among the terms: it is known where it stands there.
+        rows = self._terms.search_sorted(asked["word"]).clip(upper_bound=len(self._terms) - 1)
+        known = self._terms.gather(rows) == asked["word"]
+        counts = np.bincount(asked["query"].filter(known), minlength=len(queries))
+        return rows.filter(known).cast(pl.Int64).to_numpy(), np.concatenate(([0], np.cumsum(counts)))
 
     def _best_keys(self, terms: np.ndarray, bounds: np.ndarray, k: int) -> np.ndarray:
         from assets.core.retrieval.kernel import best_keys
