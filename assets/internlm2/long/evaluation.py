@@ -26,7 +26,7 @@ from assets.internlm2.tokenizer import load_tokenizer, special_ids
     },
     partitions=SEEDS,
     ledger=False,
-    checks=("halves_are_the_same",),
+    checks=("halves_are_the_same", "not_trained_on"),
     resources=("trainer",),
     kinds={"pytorch"},
     tags={"stage": "evaluate"},
@@ -70,5 +70,7 @@ def long_scores(
         )
         out.write(frame.hstack(scores))
     out.check("halves_are_the_same", same_halves(true, joined), items=len(true))
+    trained_on = set(scorer.read("parents")["parents"].item()) & set(items["id"])
+    out.check("not_trained_on", not trained_on, documents=len(trained_on))
     of_another = int((items["package"].gather(partner) != items["package"]).sum())
     out.describe(items=len(true), packages=items["package"].n_unique(), joined_across_packages=of_another)
