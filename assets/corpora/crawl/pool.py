@@ -114,7 +114,7 @@ class _Pool:
         # A fork of a process with threads can hang, and Dagster has threads; from a server without them a process that
         # takes the place of a killed one starts at once.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", __name__, "trafilatura", "pycld2"])
+        context.set_forkserver_preload([__name__, "trafilatura", "pycld2"])
         return ProcessPool(self._workers, initializer=_start_worker, context=context)
 
     def _replace(self) -> None:
