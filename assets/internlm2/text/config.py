@@ -105,7 +105,11 @@ class ClassifierConfig(dg.Config):
     word_ngram: int = Field(2, ge=1, description="Longest n-gram of words.")
     character_ngram: int = Field(3, ge=2, description="Length of the n-grams of characters inside words.")
     max_characters: int = Field(10_000, gt=0, description="Of a text that are looked at: its beginning.")
-    regularisation: float = Field(1.0, gt=0, description="C of the logistic regression: smaller is stronger.")
+    regularisation: float = Field(
+        10.0,
+        gt=0,
+        description="C of the logistic regression: a smaller one is surer of less, and misses partial adverts.",
+    )
     threshold: float = Field(0.5, ge=0, le=1, description="At which precision and recall are reported.")
 
 
