@@ -7,10 +7,11 @@ PEERS_VENV := .venv-peers
 SYSTEM ?= clusterclip
 SEEDS ?= 5
 NAME ?= lake
+FOLDER ?=
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vllm peers demo ui test lint digests claims bench screenshots clean
+.PHONY: help setup vllm peers demo crawl ui test lint digests claims bench screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ peers: $(PEERS_VENV)/.ready ## create .venv-peers, which the benchmark of synthe
 
 demo: $(VENV)/.ready ## run the main job: a corpus in, a registered and evaluated checkpoint out
 	@$(BIN)/athanor demo
+
+crawl: $(VENV)/.ready ## training text of a crawl: make crawl FOLDER=files (WARC, WET, HTML, JSON lines, Parquet)
+	@$(BIN)/athanor crawl $(FOLDER)
 
 ui: $(VENV)/.ready ## start Dagster and MLflow on localhost
 	@$(BIN)/athanor ui

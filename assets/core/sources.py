@@ -49,26 +49,38 @@ def _module_file(module: str, root: Path) -> Path | None:
     return None
 
 
-class _Bare(ast.NodeTransformer):
-    """Drops docstrings."""
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and body:
-            first = body[0]
+
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement of a tree, in no order. Expressions are not looked into: they hold none."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        for name in BLOCKS:
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                waiting.extend(block)
+        if isinstance(node, ast.stmt):
+            yield node
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in [tree, *statements(tree)]:
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.body:
+            first = node.body[0]
             if (
                 isinstance(first, ast.Expr)
                 and isinstance(first.value, ast.Constant)
                 and isinstance(first.value.value, str)
             ):
-                node.body = body[1:] or [ast.Pass()]
-        return node
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree
 
 
 @cache
 def _parse(path: Path, changed_ns: int) -> ast.Module:
-    return _Bare().visit(ast.parse(path.read_text()))  # type: ignore[no-any-return]
+    return _without_docstrings(ast.parse(path.read_text()))
 
 
 def parse(path: Path) -> ast.Module:
@@ -81,7 +93,7 @@ def imported_modules(tree: ast.AST, module: str) -> Iterator[tuple[str, str | No
 
     The module of a package's `__init__.py` is named `package.__init__` here.
     """
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -16,7 +16,7 @@ from assets.core.errors import AthanorError, InputError
 from assets.core.fingerprint import canonical
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
-from assets.core.recipe import OWN_PARTITION, Input, recipe
+from assets.core.recipe import CHEAP, OWN_PARTITION, Input, recipe
 from assets.core.rows import RowsResource
 from assets.core.tracking_model import digest_folder
 from assets.corpora.crawl.config import CRAWL_FILES
@@ -115,6 +115,7 @@ def common_plan(signatures: Mapping[str, Dataset], config: DedupConfig) -> MinHa
     "internlm2/text/duplicates",
     inputs={"signatures": Input("internlm2/text/signatures", all_partitions=True, among=CRAWL_FILES)},
     tags={"stage": "dedup"},
+    automation=CHEAP,
 )
 def duplicates(out: DatasetWriter, config: DedupConfig, signatures: dict[str, Dataset]) -> None:
     """Of which page each page is a near-duplicate, over all crawl files; a part for each file.
@@ -283,6 +284,7 @@ def document_of(page: Mapping[str, str]) -> Document:
     inputs={name: Input(key, all_partitions=True, among=CRAWL_FILES) for name, key in STAGES.items()},
     checks=("funnel_adds_up",),
     tags={"stage": "documents"},
+    automation=CHEAP,
 )
 def documents(out: DatasetWriter, **stages: dict[str, Dataset]) -> None:
     """The clean pages of all crawl files under the schema of the corpora, and the funnel that led to them."""
