@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -114,7 +115,9 @@ class Tantivy(Contender):
 
     def search(self, queries: list[str], k: int) -> None:
         for query in queries:
-            self.searcher.search(self.index.parse_query(query, ["text"]), k, count=False)
+            # Its query language gives a meaning to what stands between words.
+            words = " ".join(re.findall(WORD, query.lower()))
+            self.searcher.search(self.index.parse_query(words, ["text"]), k, count=False)
 
 
 CONTENDERS: dict[str, type[Contender]] = {"ours": Ours, "bm25s": Bm25s, "tantivy": Tantivy}

@@ -30,7 +30,7 @@ from assets.core.retrieval.tokens import tokenize
 
 # Texts that are split at a time, and words that are counted at a time: neither changes the index (our defaults).
 SLICE_DOCUMENTS = 20_000
-RUN_WORDS = 8_000_000
+RUN_WORDS = 4_000_000
 
 
 @dataclass
@@ -71,14 +71,14 @@ def _runs(
     """Postings of about RUN_WORDS words at a time."""
     pending: list[np.ndarray] = []
     for rows in (rows for frame in frames for rows in frame.iter_slices(SLICE_DOCUMENTS)):
-        words = tokenize(rows["text"], stop_words=plan.stop_words)
-        lengths = words.list.len().to_numpy()
-        terms = vocabulary.encode(words.explode(empty_as_null=False))
+        texts = tokenize(rows["text"], stop_words=plan.stop_words)
+        lengths = texts.list.len().to_numpy()
+        terms = vocabulary.encode(texts.explode(empty_as_null=False))
         pending.append(occurrences(terms, lengths, documents.number))
         documents.add(rows["id"], lengths)
         if sum(map(len, pending)) >= RUN_WORDS:
-            yield count(np.concatenate(pending))
-            pending = []
+            words, pending = np.concatenate(pending), []
+            yield count(words)
     if pending:
         yield count(np.concatenate(pending))
 
