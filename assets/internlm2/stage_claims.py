@@ -24,6 +24,7 @@ def stage_claims(rows: pl.DataFrame) -> Iterator[Claim]:
     """Every claim for which there are rows of STAGE_SCORES, of all seeds."""
     if rows.is_empty():
         return
+    rows = rows.with_columns(bad=pl.col("should_drop").any().over("seed", "item_id"))
     yield _paired(rows.filter(pl.col("stage") == FORMAT), FORMAT, "I1 extraction finds the text", "word_f1",
                   "main text", "all text of the HTML")  # fmt: skip
     for stage in STAGES:
@@ -82,7 +83,7 @@ def _paired(rows: pl.DataFrame, stage: str, claim: str, metric: str, treatment: 
 
 def _precision(rows: pl.DataFrame, stage: str) -> Claim:
     """Of the pages that a stage removes, the share that some stage should, against all pages that came to it."""
-    reached = rows.filter("reached").with_columns(bad=~_should_stay())
+    reached = rows.filter("reached")
     dropped = reached.filter("dropped")
     base, right = _share(reached["bad"]), int(dropped["bad"].sum())
     low, high = (bound - base for bound in wilson_interval(right, dropped.height))
@@ -95,12 +96,6 @@ def _precision(rows: pl.DataFrame, stage: str) -> Claim:
         note=_note(n_seeds, f"{_share(dropped['bad']):.3f} against {base:.3f}; of clean pages "
                    f"{_share(clean['dropped']):.4f} are removed"),
     )  # fmt: skip
-
-
-def _should_stay() -> pl.Expr:
-    """Clean pages, and of duplicates the newest and those that are not similar enough."""
-    similar = pl.col("jaccard").round(1) >= 0.7
-    return (pl.col("defect") == "") | (pl.col("original").is_not_null() & (pl.col("newest") | ~similar))
 
 
 def _on_curve(planned: float, pairs: pl.DataFrame) -> Claim:
