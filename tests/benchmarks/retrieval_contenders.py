@@ -115,8 +115,8 @@ class Tantivy(Contender):
 
     def search(self, queries: list[str], k: int) -> None:
         for query in queries:
-            # Its query language gives a meaning to what stands between words.
-            words = " ".join(re.findall(WORD, query.lower()))
+            # Its query language gives a meaning to what stands between words; its own words end at an underscore.
+            words = " ".join(re.findall(r"[^\W_]+", query.lower()))
             self.searcher.search(self.index.parse_query(words, ["text"]), k, count=False)
 
 
