@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
 
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
@@ -20,13 +22,20 @@ from assets.corpora.crawl.schema import Page, Skip, pages_frame
 from assets.corpora.schema import Reject
 
 BATCH_PAGES = 1_000
+# Whose versions decide what a page's text, title, language and domain are.
+LIBRARIES = ("trafilatura", "lxml", "jusText", "charset-normalizer", "pycld2", "courlan", "tld")
+
+
+def outside(config: CrawlConfig, partition: str) -> Mapping[str, Any]:
+    """The digest of the partition's own file, and the versions of the libraries that read it."""
+    return {**inventory(config, partition), "libraries": {name: version(name) for name in LIBRARIES}}
 
 
 @recipe(
     "corpora/pages",
     inputs={"web_crawl": Input("worlds/web_crawl")},
     partitions=CRAWL_FILES,
-    external=inventory,
+    external=outside,
     resources=("rows",),
     tags={"stage": "format"},
 )

@@ -1,4 +1,7 @@
-"""Processes that read pages, and are killed where a record takes too long."""
+"""Processes that read pages, and are killed where a record takes too long.
+
+Not `rows.map`: there a process that dies takes the others' work with it.
+"""
 
 from __future__ import annotations
 
