@@ -20,7 +20,14 @@ from assets.internlm2.text.config import TASKS
 
 NAME = str(CRAWL_FILES.name)
 WORLD = "worlds/web_crawl"
-START = (WORLD, "worlds/labelled_pages", *(f"internlm2/text/classifier/{task}" for task in TASKS))
+START = (
+    WORLD,
+    "worlds/labelled_pages",
+    *(f"internlm2/text/classifier/{task}" for task in TASKS),
+    "corpora/questions",
+    "worlds/chain_arith",
+    "decontamination/evaluation_sets",
+)
 # What is made of each file before and after the index of all.
 BEFORE = ("corpora/pages", "internlm2/text/filtered", "internlm2/text/signatures")
 INDEX = "internlm2/text/duplicates"

@@ -96,7 +96,7 @@ fastmcts_arms = dg.define_asset_job(
 crawl_start = dg.define_asset_job(
     "crawl_start",
     selection=dg.AssetSelection.assets(*START),
-    description="What a crawl needs before its first file: classifiers of pages, and the generated crawl.",
+    description="What a crawl needs before its first file: classifiers of pages, evaluation sets, the generated crawl.",
 )
 crawl_pages = dg.define_asset_job(
     "crawl_pages",

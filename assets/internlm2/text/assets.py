@@ -11,6 +11,8 @@ from typing import Any
 import polars as pl
 
 from assets.core.audit import apply_judged, apply_verdicts, with_verdicts
+from assets.core.decontamination.check import no_evaluation_text
+from assets.core.decontamination.texts import TextSource
 from assets.core.dedup import MinHashPlan, SignaturePart, find_duplicates, signature_frame
 from assets.core.errors import AthanorError, InputError
 from assets.core.fingerprint import canonical
@@ -298,3 +300,6 @@ def documents(out: DatasetWriter, **stages: dict[str, Dataset]) -> None:
     out.check("funnel_adds_up", not leaks(found), leaks=leaks(found))
     out.describe(funnel=table(found))
     out.plot("funnel", plots.plot_funnel(found))
+
+
+documents_hold_no_evaluation_text = no_evaluation_text(TextSource("internlm2/text/documents", ("text",)))
