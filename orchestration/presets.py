@@ -229,7 +229,7 @@ def _knowledge_pile_arms(preset: Preset) -> Mapping[str, dg.Config]:
         **{f"knowledge_pile__selection__{arm}": own.select for arm in PILE_ARMS},
         "knowledge_pile__base": own.base,
         **{f"knowledge_pile__checkpoint__{arm}": own.learn for arm in PILE_ARMS},
-        **{f"knowledge_pile__scores__{arm}": own.score for arm in ("base", *PILE_ARMS)},
+        **{f"knowledge_pile__scores__{arm}": own.score for arm in PILE_ARMS},
     }
 
 
