@@ -147,7 +147,7 @@ internlm2_data_arms = dg.define_asset_job(
 )
 knowledge_pile_arms = dg.define_asset_job(
     "knowledge_pile_arms",
-    selection=dg.AssetSelection.assets("corpora/installed_docs") | dg.AssetSelection.groups("knowledge_pile"),
+    selection=dg.AssetSelection.assets(*CORPUS, "corpora/installed_docs") | dg.AssetSelection.groups("knowledge_pile"),
     partitions_def=SEEDS,
     description="Queries, pile, and every arm of Knowledge Pile for one seed.",
 )

@@ -218,6 +218,7 @@ def _internlm2_data_arms(preset: Preset) -> Mapping[str, dg.Config]:
 def _knowledge_pile_arms(preset: Preset) -> Mapping[str, dg.Config]:
     own = preset.knowledge_pile
     return {
+        **_corpus(preset),
         "corpora__installed_docs": own.docs,
         "knowledge_pile__pool": own.pool,
         "knowledge_pile__seeds": own.seeds,
