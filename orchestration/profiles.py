@@ -15,6 +15,7 @@ from assets.core.generation.roles import Roles
 from assets.core.home import Home
 from assets.core.policy_engine import PolicyEngineResource
 from assets.core.resources import LakeResource
+from assets.core.retrieval.resource import RetrievalResource
 from assets.core.rows import RowsResource
 from assets.core.sandbox.resource import SandboxResource
 from assets.core.tracking import Tracking
@@ -95,7 +96,21 @@ def resources(profile: str | None = None) -> dict[str, Any]:
         "sandbox": SandboxResource(),
         "policy_engine": policy_engine(name),
         "rows": rows(name),
+        "retrieval": retrieval(),
     }
+
+
+def retrieval() -> RetrievalResource:
+    """BM25 in this process, or in the cluster that `ATHANOR_OPENSEARCH_URL` names."""
+    url = os.environ.get("ATHANOR_OPENSEARCH_URL", "")
+    if not url:
+        return RetrievalResource()
+    secrets: dict[str, Any] = {
+        name: dg.EnvVar(variable)
+        for name, variable in (("user", "ATHANOR_OPENSEARCH_USER"), ("password", "ATHANOR_OPENSEARCH_PASSWORD"))
+        if os.environ.get(variable)
+    }
+    return RetrievalResource(engine="opensearch", url=url, **secrets)
 
 
 def rows(profile: str) -> RowsResource:

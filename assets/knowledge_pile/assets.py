@@ -19,14 +19,14 @@ from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
 from assets.core.recipe import Input, recipe
-from assets.core.retrieval import Index
+from assets.core.retrieval.resource import RetrievalResource, Searcher
 from assets.knowledge_pile import plots
 from assets.knowledge_pile.bootstrap import Bootstrapper, Query, bootstrap
 from assets.knowledge_pile.config import HitsConfig, PileConfig, QueriesConfig, SeedsConfig
 from assets.knowledge_pile.pile import filter_reasons, unite
 from assets.knowledge_pile.pool_assets import POOL
 from assets.knowledge_pile.seeds import Seed, built_in_seeds, seeds_of
-from assets.knowledge_pile.templates import TemplateBootstrapper
+from assets.knowledge_pile.templates import Find, TemplateBootstrapper
 from assets.knowledge_pile.writer import LLMBootstrapper
 
 QUERIES_AT_ONCE = 200
@@ -79,14 +79,22 @@ def _json_lines(path: str) -> list[dict[str, Any]]:
     "knowledge_pile/queries",
     inputs={"seeds": Input("knowledge_pile/seeds"), "pool": POOL, "index": INDEX},
     roles=("writer",),
+    resources=("retrieval",),
     tags={"stage": "write"},
 )
 def queries(
-    out: DatasetWriter, config: QueriesConfig, seeds: Dataset, pool: Dataset, index: Dataset, writer: Responder
+    out: DatasetWriter,
+    config: QueriesConfig,
+    seeds: Dataset,
+    pool: Dataset,
+    index: Dataset,
+    writer: Responder,
+    retrieval: RetrievalResource,
 ) -> None:
     """Seeds, questions and thoughts of all rounds, by the model that plays the writer, or by templates (rules)."""
     given = [Seed(*row) for row in seeds.read("id", "domain", "kind", "text").iter_rows()]
-    bootstrapper = _bootstrapper(config, given[0].domain, writer, pool, index)
+    find = partial(_texts_found, retrieval.open(index.folder / INDEX_FOLDER), pool, config.n_documents)
+    bootstrapper = _bootstrapper(config, given[0].domain, writer, find)
     found = bootstrap(
         given, bootstrapper, n_rounds=config.n_rounds, n_feedback=config.n_feedback, sample_seed=config.sample_seed
     )
@@ -105,9 +113,8 @@ def queries(
     out.plot("queries", plots.plot_queries(counts))
 
 
-def _bootstrapper(config: QueriesConfig, domain: str, writer: Responder, pool: Dataset, index: Dataset) -> Bootstrapper:
+def _bootstrapper(config: QueriesConfig, domain: str, writer: Responder, find: Find) -> Bootstrapper:
     if writer.is_rules:
-        find = partial(_texts_found, Index.open(index.folder / INDEX_FOLDER), pool, config.n_documents)
         return TemplateBootstrapper(
             find, n_questions=config.n_questions, n_sentences=config.n_sentences, sample_seed=config.sample_seed
         )
@@ -119,7 +126,7 @@ def _bootstrapper(config: QueriesConfig, domain: str, writer: Responder, pool: D
     )  # fmt: skip
 
 
-def _texts_found(index: Index, pool: Dataset, k: int, questions: Sequence[str]) -> list[list[str]]:
+def _texts_found(index: Searcher, pool: Dataset, k: int, questions: Sequence[str]) -> list[list[str]]:
     """The passages that each question finds, best first."""
     hits = index.search(questions, k)
     texts = dict(
@@ -150,10 +157,18 @@ def without_near_duplicates(found: pl.DataFrame, similarity: float) -> pl.DataFr
     return found.join(judged.filter(pl.col("dup_of") == ""), on="id", how="semi", maintain_order="left")
 
 
-@recipe("knowledge_pile/hits", inputs={"queries": QUERIES, "index": INDEX}, ledger=False, tags={"stage": "retrieve"})
-def hits(out: DatasetWriter, config: HitsConfig, queries: Dataset, index: Dataset) -> None:
+@recipe(
+    "knowledge_pile/hits",
+    inputs={"queries": QUERIES, "index": INDEX},
+    ledger=False,
+    resources=("retrieval",),
+    tags={"stage": "retrieve"},
+)
+def hits(
+    out: DatasetWriter, config: HitsConfig, queries: Dataset, index: Dataset, retrieval: RetrievalResource
+) -> None:
     """The first passages of every query by BM25."""
-    searched = Index.open(index.folder / INDEX_FOLDER)
+    searched = retrieval.open(index.folder / INDEX_FOLDER)
     asked = queries.read("id", "text")
     per_query: list[int] = []
     batches = asked.iter_slices(QUERIES_AT_ONCE)

@@ -11,7 +11,8 @@ from assets.core.errors import InputError
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
 from assets.core.recipe import Input, recipe
-from assets.core.retrieval import Bm25Plan, build_index
+from assets.core.retrieval import Bm25Plan
+from assets.core.retrieval.resource import RetrievalResource
 from assets.internlm2.tokenizer import encode, load_tokenizer
 from assets.knowledge_pile.config import IndexConfig, PoolConfig
 from assets.knowledge_pile.passages import PASSAGES, Split, is_heldout, is_in_domain, passages_frame
@@ -128,9 +129,11 @@ def tokens(out: DatasetWriter, passages: Dataset, tokenizer: Dataset) -> None:
             )
 
 
-@recipe("knowledge_pile/index", inputs={"pool": POOL}, ledger=False, tags={"stage": "retrieve"})
-def index(out: DatasetWriter, config: IndexConfig, pool: Dataset) -> None:
+@recipe(
+    "knowledge_pile/index", inputs={"pool": POOL}, ledger=False, resources=("retrieval",), tags={"stage": "retrieve"}
+)
+def index(out: DatasetWriter, config: IndexConfig, pool: Dataset, retrieval: RetrievalResource) -> None:
     """The BM25 index over the pool."""
     frames = track(pool.batches("id", "text"), label="index", unit=" shards")
-    build_index(frames, out.folder / "index", Bm25Plan(k1=config.k1, b=config.b))
+    retrieval.build(frames, out.folder / "index", Bm25Plan(k1=config.k1, b=config.b), out.fingerprint)
     out.write(pl.DataFrame({"id": [pool.digest], "passages": [pool.rows]}))

@@ -40,6 +40,10 @@ MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
 MIN_WORD_SHARE = 0.8
 
 
+Find = Callable[[Sequence[str]], list[list[str]]]
+"""The texts that each question finds, best first."""
+
+
 class TemplateBootstrapper:
     """Questions about the keyphrases of a seed, thoughts from passages. `find(questions)` gives, for each question, the
     texts of the passages that it finds, best first."""
@@ -50,7 +54,7 @@ class TemplateBootstrapper:
 
     def __init__(
         self,
-        find: Callable[[Sequence[str]], list[list[str]]],
+        find: Find,
         *,
         n_questions: int,
         n_sentences: int,

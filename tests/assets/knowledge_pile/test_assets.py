@@ -16,6 +16,7 @@ from assets.core.generation import roles as roles_module
 from assets.core.generation.roles import Roles
 from assets.core.lake import Dataset, DatasetWriter, Lake
 from assets.core.resources import LakeResource
+from assets.core.retrieval.resource import RetrievalResource
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.corpora.schema import document, documents_frame
@@ -117,6 +118,7 @@ class World:
                     tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}", artifacts=str(self.folder / "artifacts")
                 ),
                 "trainer": TrainerResource(),
+                "retrieval": RetrievalResource(),
             },
             run_config={
                 "ops": {
