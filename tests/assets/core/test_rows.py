@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from assets.core.dedup import MinHashPlan, signature_frame
 from assets.core.lake import DatasetWriter, Lake
 from assets.core.rows import AHEAD, RowsResource
 
@@ -16,6 +18,8 @@ SCHEMA = {"id": pl.String()}
 FRAMES = [pl.DataFrame({"id": [f"{number}-{row}" for row in range(number % 4)]}, SCHEMA) for number in range(40)]
 # Pickled by name, so that every worker finds it.
 WITH_NUMBER = operator.methodcaller("with_row_index", "number")
+SIGNED = partial(signature_frame, plan=MinHashPlan(), threads=1)
+TEXT = " is a page of which the words are mostly those of every other page, but for the first one."
 
 
 def digest(folder: Path, frames: Iterator[pl.DataFrame]) -> str:
@@ -82,8 +86,10 @@ def test_two_ray_nodes_give_the_same_dataset(tmp_path: Path) -> None:
         ray.init(address=cluster.address, log_to_driver=False)
         there = RowsResource(backend="ray", ray_address=cluster.address, ray_window=16)
         assert len(ray.nodes()) == 2
-        expected = digest(tmp_path / "here", RowsResource(workers=2).map(WITH_NUMBER, FRAMES))
-        assert digest(tmp_path / "there", there.map(WITH_NUMBER, FRAMES)) == expected
+        pages = [frame.with_columns(text=pl.col("id") + TEXT) for frame in FRAMES]
+        for number, (function, frames) in enumerate([(WITH_NUMBER, FRAMES), (SIGNED, pages)]):
+            expected = digest(tmp_path / f"here{number}", RowsResource(workers=2).map(function, frames))
+            assert digest(tmp_path / f"there{number}", there.map(function, frames)) == expected
     finally:
         ray.shutdown()
         cluster.shutdown()
