@@ -12,8 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.core.errors import InputError
-from assets.core.retrieval.build import build_index
-from assets.core.retrieval.index import Index
+from assets.core.retrieval.index import Index, build_index
 from assets.core.retrieval.opensearch import OpenSearchIndex
 from assets.core.retrieval.plan import Bm25Plan
 

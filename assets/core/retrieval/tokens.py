@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 # A run of letters, marks, digits and underscores; a Chinese character or hiragana is a word by itself, because nothing
@@ -21,3 +22,18 @@ def tokenize(texts: pl.Series, *, stop_words: bool = False) -> pl.Series:
     """
     words = texts.fill_null("").str.to_lowercase().str.extract_all(WORD)
     return words.list.filter(~pl.element().is_in(STOP_WORDS)) if stop_words else words
+
+
+class Vocabulary:
+    """Numbers of words, from 0 in the order of their first occurrence."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def encode(self, words: pl.Series) -> np.ndarray:
+        """The number of every word (int32); new words get the next ones."""
+        encoded = words.to_arrow().dictionary_encode()
+        distinct = encoded.dictionary.to_pylist()
+        numbers = self.numbers
+        known = np.fromiter((numbers.setdefault(word, len(numbers)) for word in distinct), np.int32, len(distinct))
+        return known[encoded.indices.to_numpy()]
