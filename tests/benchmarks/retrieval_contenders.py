@@ -60,7 +60,7 @@ class Ours(Contender):
 
 
 class Bm25s(Contender):
-    """As its README says: its own tokenizer, the numba backend, all cores. Positions come back, not ids."""
+    """As its README says: its own tokenizer, the numba backend, all cores. Positions come back; ours gives ids."""
 
     def build(self, frames: Iterator[pl.DataFrame]) -> None:
         import bm25s
