@@ -6,16 +6,18 @@ every file what is left of it, and only files of which something else is left no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from assets.core.lake import Lake
-from assets.core.recipe import RECIPES
+from assets.core.recipe import RECIPES, Recipe
+from assets.corpora.crawl.assets import pages
 from assets.corpora.crawl.config import CRAWL_FILES, CrawlConfig
 from assets.corpora.crawl.files import crawl_files
+from assets.internlm2.text.assets import clean, deduplicated, filtered, safe, signatures
 from assets.internlm2.text.config import TASKS
 
 NAME = str(CRAWL_FILES.name)
@@ -29,15 +31,15 @@ START = (
     "decontamination/evaluation_sets",
 )
 # What is made of each file before and after the index of all.
-BEFORE = ("corpora/pages", "internlm2/text/filtered", "internlm2/text/signatures")
+BEFORE = {RECIPES[asset].key: RECIPES[asset] for asset in (pages, filtered, signatures)}
 INDEX = "internlm2/text/duplicates"
-AFTER = ("internlm2/text/deduplicated", "internlm2/text/safe", "internlm2/text/clean")
+AFTER = {RECIPES[asset].key: RECIPES[asset] for asset in (deduplicated, safe, clean)}
 DOCUMENTS = "internlm2/text/documents"
 ASSETS_OF = {
     "crawl_start": START,
-    "crawl_pages": BEFORE,
+    "crawl_pages": tuple(BEFORE),
     "crawl_duplicates": (INDEX,),
-    "crawl_text": AFTER,
+    "crawl_text": tuple(AFTER),
     "crawl_documents": (DOCUMENTS,),
 }
 
@@ -65,13 +67,15 @@ def sync(instance: dg.DagsterInstance, files: Mapping[str, str]) -> Sync:
     return made
 
 
-def stale(keys: Sequence[str], lake: Lake, instance: dg.DagsterInstance, configuration: Mapping[str, Any]) -> list[str]:
+def stale(
+    recipes: Mapping[str, Recipe], lake: Lake, instance: dg.DagsterInstance, configuration: Mapping[str, Any]
+) -> list[str]:
     """The partitions for which running these assets would do work."""
-    configs = {key: config_of(key, configuration) for key in keys}
+    configs = {key: config_of(recipe, configuration) for key, recipe in recipes.items()}
     return [
         name
         for name in sorted(instance.get_dynamic_partitions(NAME))
-        if not all(RECIPES[key].is_current(lake, configs[key], name, instance) for key in keys)
+        if not all(recipe.is_current(lake, configs[key], name, instance) for key, recipe in recipes.items())
     ]
 
 
@@ -82,8 +86,7 @@ def part_of(configuration: Mapping[str, Any], job: str) -> dict[str, Any]:
     return {"ops": {name: ops[name] for name in names if name in ops}}
 
 
-def config_of(key: str, configuration: Mapping[str, Any]) -> dg.Config | None:
+def config_of(recipe: Recipe, configuration: Mapping[str, Any]) -> dg.Config | None:
     """The section of an asset in a run configuration, with defaults for what it leaves out."""
-    kind = RECIPES[key].config
-    section = configuration.get("ops", {}).get(key.replace("/", "__"), {})
-    return kind(**section.get("config", {})) if kind else None
+    section = configuration.get("ops", {}).get(recipe.key.replace("/", "__"), {})
+    return recipe.config(**section.get("config", {})) if recipe.config else None

@@ -15,7 +15,7 @@ from orchestration.crawl import AFTER, BEFORE, DOCUMENTS, config_of, files_of, p
 from orchestration.instance import open_instance
 from orchestration.runs import Built, RunFailed, run_job
 
-PAGES = BEFORE[0].replace("/", "__")
+PAGES = "corpora__pages"
 
 
 def announce(folder: str) -> None:
@@ -35,7 +35,7 @@ def crawl_folder(folder: str, configuration: Mapping[str, Any]) -> list[Built]:
     lake = Lake(home.lake, home.work)
     built = _run("crawl_start", configuration)
     with open_instance(home) as instance:
-        pages = config_of(BEFORE[0], configuration)
+        pages = config_of(BEFORE["corpora/pages"], configuration)
         assert isinstance(pages, CrawlConfig)
         came = sync(instance, files_of(pages, lake))
         click.echo(f"{len(came.added)} crawl files are new, {len(came.removed)} have left", err=True)

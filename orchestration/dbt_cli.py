@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -67,8 +67,9 @@ def dbt_build(manifest: Mapping[str, Any], warehouse: Path, target: Path) -> Dbt
             return Version(metadata.version("dbt-core"))
 
     dbt = Dbt(project_dir=str(PROJECT), profiles_dir=str(PROJECT), dbt_executable=dbt_executable())
-    # dbt's log lies in `target`; its two lines per test would drown what a person wants to see.
-    with _environment("ATHANOR_WAREHOUSE", str(warehouse)), redirect_stdout(io.StringIO()):
+    # dbt's log lies in `target`; its two lines per test would drown what a person wants to see. And dbt leaves the
+    # process in the project's folder, where relative paths mean something else.
+    with chdir(Path.cwd()), _environment("ATHANOR_WAREHOUSE", str(warehouse)), redirect_stdout(io.StringIO()):
         invocation = dbt.cli(["build"], manifest=manifest, raise_on_error=False, target_path=target)
         built = [event for event in invocation.stream() if isinstance(event, dg.AssetMaterialization)]
         described = DbtEventIterator(iter(built), invocation).fetch_column_metadata()

@@ -190,8 +190,8 @@ class Recipe:
             return dataset, False
 
 
-RECIPES: dict[str, Recipe] = {}
-"""All that were declared, by key."""
+RECIPES: dict[dg.AssetsDefinition, Recipe] = {}
+"""What was declared for each asset."""
 
 
 def recipe(
@@ -242,7 +242,6 @@ def recipe(
             publishes,
             config_type,
         )
-        RECIPES[key] = made
         asset_key = dg.AssetKey(key.split("/"))
 
         def execute(context: dg.AssetExecutionContext, config: dg.Config | None = None) -> dg.MaterializeResult[Any]:
@@ -287,7 +286,9 @@ def recipe(
             pool=pool,
             automation_condition=automation,
         )
-        return asset(compute)
+        declared = asset(compute)
+        RECIPES[declared] = made
+        return declared
 
     return decorate
 

@@ -23,7 +23,8 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason=f"no Chromium on the PATH: {', '.join(CHROMIUM_NAMES)}"),
 ]
 GROUPS = (
-    "corpora", "internlm2", "clusterclip", "case2code", "worlds", "oreal", "fastmcts", "claims", "staging", "marts"
+    "corpora", "decontamination", "internlm2", "clusterclip", "case2code", "worlds", "oreal", "fastmcts",
+    "knowledge_pile", "claims", "staging", "marts",
 )  # fmt: skip
 DOCUMENTS = 40
 RUN_MS = 240_000

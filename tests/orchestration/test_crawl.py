@@ -13,7 +13,6 @@ import pytest
 from assets.core.fingerprint import fingerprint
 from assets.core.home import Home
 from assets.core.lake import DatasetWriter, Lake
-from assets.core.recipe import RECIPES
 from assets.corpora.crawl.config import CrawlConfig
 from orchestration.automation import crawl_folder, crawl_leftovers
 from orchestration.crawl import AFTER, BEFORE, INDEX, NAME, START, config_of, part_of, stale, sync
@@ -127,8 +126,8 @@ def test_the_index_asks_for_files_of_which_something_else_is_left(lake: Lake, in
     )  # fmt: skip
     publish(lake, "internlm2/text/filtered", "a.jsonl")
     publish(lake, "internlm2/text/filtered", "b.jsonl")
-    for key in AFTER:
-        recipe, config = RECIPES[key], config_of(key, {})
+    for key, recipe in AFTER.items():
+        config = config_of(recipe, {})
         inputs = recipe.load_inputs(lake, "a.jsonl", instance)
         publish(lake, key, "a.jsonl", recipe.ingredients(config, inputs, "a.jsonl", {}, {}))
     assert stale(AFTER, lake, instance, {}) == ["b.jsonl"]
@@ -151,6 +150,6 @@ def test_a_configuration_of_all_jobs_is_shared_out() -> None:
     given = {"ops": {"corpora__pages": {"config": {"seconds": 2.0}}, "internlm2__text__clean": {"config": {}}}}
     assert set(part_of(given, "crawl_pages")["ops"]) == {"corpora__pages"}
     assert part_of(given, "crawl_duplicates") == {"ops": {}}
-    config = config_of(BEFORE[0], given)
+    config = config_of(BEFORE["corpora/pages"], given)
     assert isinstance(config, CrawlConfig)
     assert (config.seconds, config.tables) == (2.0, True)

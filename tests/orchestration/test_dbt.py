@@ -368,10 +368,12 @@ def test_failed_tests_fail_the_asset_and_show_their_rows(built: Built, manifest:
 
 @pytest.mark.slow
 def test_dbt_builds_over_an_empty_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: Manifest) -> None:
-    """A user who built nothing yet sees empty marts, not an error."""
+    """A user who built nothing yet sees empty marts, not an error; and the process stays in its folder."""
     monkeypatch.setenv("ATHANOR_HOME", str(tmp_path))
     monkeypatch.delenv("ATHANOR_LAKE", raising=False)
+    monkeypatch.chdir(tmp_path)
     result = materialize(Home(tmp_path))
+    assert Path.cwd() == tmp_path
     rows = {
         event.materialization.metadata["dagster/row_count"].value for event in result.get_asset_materialization_events()
     }

@@ -68,7 +68,7 @@ def partition_key(relative: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", relative).strip("-.")[-KEY_CHARACTERS:]
     if readable == relative:
         return relative
-    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digest = hashlib.sha256(relative.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{readable}-{digest}"
 
 

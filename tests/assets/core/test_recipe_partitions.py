@@ -133,15 +133,15 @@ def test_a_file_that_left_is_no_longer_read(world: World) -> None:
 def test_what_is_current_is_told_without_a_run(world: World) -> None:
     """Of files, of code and of inputs that are not there."""
 
-    def current(key: str, partition: str) -> bool:
-        config = FolderConfig(folder=str(world.root)) if key == "toy/words" else None
-        return RECIPES[key].is_current(world.lake, config, partition, world.instance)
+    def current(asset: dg.AssetsDefinition, partition: str) -> bool:
+        config = FolderConfig(folder=str(world.root)) if asset is words else None
+        return RECIPES[asset].is_current(world.lake, config, partition, world.instance)
 
-    assert all(current("toy/words", name) and current("toy/counts", name) for name in "bc")
+    assert all(current(words, name) and current(counts, name) for name in "bc")
     world.add("a", "x")
-    assert not current("toy/words", "a")
-    assert not current("toy/counts", "a")
+    assert not current(words, "a")
+    assert not current(counts, "a")
     world.run(words, "a")
     world.run(first)
-    assert current("toy/words", "a")
-    assert [current("toy/counts", name) for name in "abc"] == [False, False, True]
+    assert current(words, "a")
+    assert [current(counts, name) for name in "abc"] == [False, False, True]
