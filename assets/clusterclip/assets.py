@@ -14,14 +14,11 @@ from assets.clusterclip.embed import embed_sentence_transformer, embed_tfidf_svd
 from assets.clusterclip.kmeans import spherical_kmeans
 from assets.clusterclip.measure import gini, micro_bits_per_byte, summarise_plan
 from assets.clusterclip.sample import Plan, sample_documents
-from assets.clusterclip.score import bits_of_documents, score_rows, scored_documents
+from assets.clusterclip.score import score_rows, scored_documents
 from assets.clusterclip.split import stratified_holdout, zipf_thinning
-from assets.clusterclip.train import (
-    SPECIALS_PER_DOCUMENT,
-    token_stream,
-    training_plan,
-)
+from assets.clusterclip.train import training_plan
 from assets.core.checkpoint import CHECKS, train_checkpoint
+from assets.core.documents import SPECIALS_PER_DOCUMENT, bits_of_documents, token_stream
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter

@@ -11,7 +11,7 @@ from assets.clusterclip import plots
 from assets.clusterclip.claims import measure_claims
 from assets.clusterclip.config import PLANS
 from assets.clusterclip.measure import group_bits_per_byte, macro_bits_per_byte
-from assets.clusterclip.score import bits_of_documents
+from assets.core.documents import bits_of_documents
 from assets.core.errors import InputError
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.recipe import CHEAP, Input, recipe

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -22,20 +20,6 @@ def scored_documents(clusters: pl.DataFrame, *, train_sample_per_cluster: int) -
         .select(clusters.columns)
     )
     return pl.concat([heldout, sampled])
-
-
-def bits_of_documents(
-    folder: Path, tokens: pl.Series, *, bos: int, batch_tokens: int, threads: int
-) -> NDArray[np.float64]:
-    """Bits that the checkpoint in `folder` needs for each document's content tokens, `[documents]`."""
-    import torch
-
-    from models.architecture.huggingface import load_folder
-    from models.evaluation.bits_per_byte import document_bits
-
-    torch.set_num_threads(threads)
-    documents = [np.asarray(row, dtype=np.int64) for row in tokens.to_list()]
-    return document_bits(load_folder(folder), documents, bos_id=bos, batch_tokens=batch_tokens)
 
 
 def score_rows(

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from assets.clusterclip.score import bits_of_documents
-from assets.clusterclip.train import SPECIALS_PER_DOCUMENT, token_stream
 from assets.core.checkpoint import CHECKS, Trained, train_checkpoint
+from assets.core.documents import SPECIALS_PER_DOCUMENT, bits_of_documents, token_stream
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from assets.clusterclip.train import flat_tokens, token_stream
+from assets.core.documents import flat_tokens, token_stream
 
 TOKENS = pl.DataFrame({"id": ["a", "b", "c"], "tokens": [[10, 11], [], [12, 13, 14]]})
 
