@@ -25,6 +25,7 @@ from models.training.checkpoint import weights_digest
 from tests.assets.oreal import tiny
 
 LIMIT_SECONDS = 120
+LONGEST_PHASE = 0.3
 
 
 class Logged(Loop):
@@ -81,15 +82,23 @@ def finish(process: ForkServerProcess) -> None:
 
 
 def disturbed(starts: Path, folder: Path, kills: int, longest: float, rng: random.Random) -> Made:
-    """Starts the run, kills it after up to `longest` seconds, and again until it was killed so often or is done; then
-    lets it end."""
+    """Starts the run, kills it, and again until it was killed so often or is done; then lets it end.
+
+    Every second kill comes up to `longest` seconds after the start, which may be before the first phase; the others up
+    to `LONGEST_PHASE` after a phase began.
+    """
     begun, done = time.monotonic(), 0
+    log = folder / "phases.log"
     while True:
         process = server().Process(target=attempt, args=(starts, folder))
         process.start()
         if done == kills:
             break
-        process.join(rng.uniform(0, longest))
+        if done % 2:
+            process.join(rng.uniform(0, longest))
+        else:
+            _wait_for_a_phase(process, log)
+            process.join(rng.uniform(0, LONGEST_PHASE))
         if process.exitcode is not None:
             break
         process.kill()
@@ -98,6 +107,13 @@ def disturbed(starts: Path, folder: Path, kills: int, longest: float, rng: rando
     finish(process)
     return Made(digests(folder / "work"), (folder / "phases.log").read_text().split("\n")[:-1], done,
                 time.monotonic() - begun)  # fmt: skip
+
+
+def _wait_for_a_phase(process: ForkServerProcess, log: Path) -> None:
+    """Until one more is noted in the log, or the process has ended."""
+    before = log.stat().st_size if log.exists() else 0
+    while process.exitcode is None and (not log.exists() or log.stat().st_size == before):
+        time.sleep(0.005)
 
 
 def digests(work: Path) -> dict[str, str]:

@@ -230,7 +230,8 @@ def test_a_stopped_ray_job_saves(instance: dg.DagsterInstance, tmp_path: Path, r
 
     path = launched_description(instance, tmp_path, TrainerResource(launcher="subprocess"))
     content = json.loads(path.read_text()) | {"state": "state", "output": "output"}
-    content["plan"] |= {"steps": 450, "checkpoint_every": 449}
+    # A step takes milliseconds, and stopping seconds.
+    content["plan"] |= {"steps": 4500, "checkpoint_every": 4499}
     path.write_text(json.dumps(content))
     client = JobSubmissionClient(ray_cluster)
     job = client.submit_job(
@@ -250,7 +251,7 @@ def test_a_stopped_ray_job_saves(instance: dg.DagsterInstance, tmp_path: Path, r
     _, alive = psutil.wait_procs(running, timeout=30)
     assert not alive
     (saved,) = (path.parent / "state").glob("step-*")
-    assert 5 <= int(saved.name.removeprefix("step-")) < 449
+    assert 5 <= int(saved.name.removeprefix("step-")) < 4499
 
 
 class OnePod:

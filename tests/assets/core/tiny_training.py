@@ -37,7 +37,7 @@ def trained(out: DatasetWriter, config: TinyConfig, trainer: TrainerResource) ->
     lengths, starts = rng.integers(2, 61, size=2000), rng.integers(0, 97, size=2000)
     tokens = [(start + np.arange(length)) % 97 for start, length in zip(starts, lengths, strict=True)]
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    stream = TokenStream(np.concatenate(tokens).astype(np.uint32), offsets, np.arange(2000))
+    stream = TokenStream(np.concatenate(tokens).astype(np.uint32), offsets, np.tile(np.arange(2000), 10))
     plan = TrainingPlan(
         steps=config.steps, batch_rows=4, sequence_length=32, peak_lr=3e-3, warmup_steps=3,
         checkpoint_every=config.checkpoint_every, threads=trainer.threads, dtype=trainer.dtype,
