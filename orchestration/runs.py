@@ -99,7 +99,9 @@ def first_cause(result: dg.ExecuteInProcessResult) -> str:
                 return f"{event.step_key} was interrupted: start again to resume"
             message = described or (error.message.strip() if error else event.message)
             return f"{event.step_key} failed: {message}"
-        if event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
+            if check.passed or check.severity is dg.AssetCheckSeverity.WARN:
+                continue
             return f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {check.metadata}"
     return "the run failed before its first step"
