@@ -20,12 +20,13 @@ from assets.case2code.arms import (
 from assets.case2code.config import SEEDS, BaseConfig, LearnConfig
 from assets.case2code.pretrain import code_examples
 from assets.case2code.render import Sample
-from assets.core.checkpoint import CHECKS, Trained, train_checkpoint
+from assets.core.checkpoint import Trained, train_checkpoint
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import track
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import Input
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.internlm2.decoder import new_decoder
@@ -35,17 +36,11 @@ if TYPE_CHECKING:
     from models.training.plan import TrainingPlan
 
 
-@recipe(
+@checkpoint_recipe(
     "case2code/base",
     inputs={"code": Input("case2code/code"), "tokenizer": Input("case2code/tokenizer")},
     partitions=SEEDS,
-    kind="checkpoint",
-    ledger=False,
-    checks=CHECKS,
-    resources=("tracking", "trainer"),
-    kinds={"pytorch", "mlflow"},
-    tags={"stage": "pretrain", "cost": "high"},
-    pool="training",
+    stage="pretrain",
 )
 def base(
     out: DatasetWriter,
@@ -172,7 +167,7 @@ def write_checkpoint(
 
 
 CHECKPOINTS = [
-    recipe(
+    checkpoint_recipe(
         f"case2code/checkpoint/{arm}",
         inputs={
             "base": Input("case2code/base"),
@@ -180,13 +175,6 @@ CHECKPOINTS = [
             "tokenizer": Input("case2code/tokenizer"),
         },
         partitions=SEEDS,
-        kind="checkpoint",
-        ledger=False,
-        checks=CHECKS,
-        resources=("tracking", "trainer"),
-        kinds={"pytorch", "mlflow"},
-        tags={"stage": "train", "cost": "high"},
-        pool="training",
     )(train_arm)
     for arm in TRAINED_ARMS
 ]

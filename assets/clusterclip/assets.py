@@ -17,7 +17,8 @@ from assets.clusterclip.sample import Plan, sample_documents
 from assets.clusterclip.score import score_rows, scored_documents
 from assets.clusterclip.split import stratified_holdout, zipf_thinning
 from assets.clusterclip.train import training_plan
-from assets.core.checkpoint import CHECKS, train_checkpoint
+from assets.core.checkpoint import train_checkpoint
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.documents import SPECIALS_PER_DOCUMENT, bits_of_documents, token_stream
 from assets.core.errors import InputError
 from assets.core.ids import content_id
@@ -270,17 +271,11 @@ def score_checkpoint(
 
 
 CHECKPOINTS = [
-    recipe(
+    checkpoint_recipe(
         f"clusterclip/checkpoint/{plan}",
         inputs={"plan": Input("clusterclip/sampling_plan", part=plan), "tokens": TOKENS, "tokenizer": TOKENIZER},
         partitions=SEEDS,
-        kind="checkpoint",
-        ledger=False,
-        checks=CHECKS,
-        resources=("tracking", "trainer"),
-        kinds={"pytorch", "mlflow"},
-        tags={"stage": "pretrain", "cost": "high"},
-        pool="training",
+        stage="pretrain",
     )(train_plan)
     for plan in PLANS
 ]

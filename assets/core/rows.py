@@ -30,6 +30,11 @@ class RowsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     ray_address: str = Field("auto", description="Of the Ray cluster: `auto` finds the one that this machine is in.")
     ray_window: int = Field(256, gt=0, description="Frames that lie in Ray's object store at a time.")
 
+    @property
+    def processes(self) -> int:
+        """How many processes work here."""
+        return self.workers or os.cpu_count() or 1
+
     def map(self, function: FrameFunction, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """`function` of every frame, in the order of `frames`, which are read as they are needed.
 
@@ -38,7 +43,7 @@ class RowsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         if self.backend == "ray":
             return _map_on_ray(function, frames, self.ray_address, self.ray_window)
-        return _map_in_processes(function, frames, self.workers or os.cpu_count() or 1)
+        return _map_in_processes(function, frames, self.processes)
 
 
 def _map_in_processes(function: FrameFunction, frames: Iterable[pl.DataFrame], workers: int) -> Iterator[pl.DataFrame]:
@@ -83,6 +88,3 @@ def _map_on_ray(
         done = ray.data.from_arrow(tables).map_batches(of_table, batch_size=None, batch_format="pyarrow")
         for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield pl.DataFrame(table)
-
-
-__all__ = ["RowsResource"]

@@ -24,6 +24,7 @@ from assets.core.home import CHECKOUT
 FIRST_PARTY = ("orchestration", "assets", "models")
 # What carries rows but cannot change them: an edit here must not rebuild every asset of the lake.
 MACHINERY = (
+    "assets.core.checkpoint_recipe",
     "assets.core.errors",
     "assets.core.generation",
     "assets.core.home",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from assets.core.checkpoint import CHECKS, Trained, train_checkpoint
+from assets.core.checkpoint import Trained, train_checkpoint
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import Input
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.fastmcts import plots
@@ -173,25 +174,20 @@ def write_checkpoint(
     out.plot("loss", plots.plot_curves({arm: losses}, x="step", y="training loss (nats)"))
 
 
-CHECKPOINT: dict[str, Any] = {
-    "partitions": SEEDS, "kind": "checkpoint", "ledger": False, "checks": CHECKS,
-    "resources": ("tracking", "trainer"), "kinds": {"pytorch", "mlflow"},
-    "tags": {"stage": "train", "cost": "high"}, "pool": "training",
-}  # fmt: skip
 CHECKPOINTS = [
     *(
-        recipe(
+        checkpoint_recipe(
             CHECKPOINT_OF[arm],
             inputs={"start": POLICY, "rows": Input("fastmcts/sft_rows", part=arm)},
-            **CHECKPOINT,
+            partitions=SEEDS,
         )(learn)
         for arm in SFT_ARMS
     ),
     *(
-        recipe(
+        checkpoint_recipe(
             CHECKPOINT_OF[arm],
             inputs={"start": Input(PREFERENCE_START), "rows": Input("fastmcts/preferences", part=arm)},
-            **CHECKPOINT,
+            partitions=SEEDS,
         )(prefer)
         for arm in PAIR_ARMS
     ),

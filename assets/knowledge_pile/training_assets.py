@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from assets.core.checkpoint import CHECKS, Trained, train_checkpoint
+from assets.core.checkpoint import Trained, train_checkpoint
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.documents import SPECIALS_PER_DOCUMENT, bits_of_documents, token_stream
 from assets.core.errors import InputError
 from assets.core.ids import content_id
@@ -125,17 +126,11 @@ def stream(drawn: pl.DataFrame, tokens: Dataset, tokenizer: Dataset) -> TokenStr
     return token_stream(drawn, wanted.collect(), bos=bos, eos=eos)
 
 
-@recipe(
+@checkpoint_recipe(
     "knowledge_pile/base",
     inputs={"pool": POOL, "tokens": TOKENS, "tokenizer": TOKENIZER},
     partitions=SEEDS,
-    kind="checkpoint",
-    ledger=False,
-    checks=CHECKS,
-    resources=("tracking", "trainer"),
-    kinds={"pytorch", "mlflow"},
-    tags={"stage": "pretrain", "cost": "high"},
-    pool="training",
+    stage="pretrain",
 )
 def base(
     out: DatasetWriter,
@@ -257,7 +252,7 @@ SELECTIONS = [
     for arm in ARMS
 ]
 CHECKPOINTS = [
-    recipe(
+    checkpoint_recipe(
         f"knowledge_pile/checkpoint/{arm}",
         inputs={
             "base": BASE,
@@ -266,13 +261,6 @@ CHECKPOINTS = [
             "tokenizer": TOKENIZER,
         },
         partitions=SEEDS,
-        kind="checkpoint",
-        ledger=False,
-        checks=CHECKS,
-        resources=("tracking", "trainer"),
-        kinds={"pytorch", "mlflow"},
-        tags={"stage": "train", "cost": "high"},
-        pool="training",
     )(continue_base)
     for arm in ARMS
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from assets.core.checkpoint import CHECKS, describe_training, publish_weights, step_metrics
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
@@ -46,17 +47,12 @@ def chosen(problems: Dataset, split: str, n: int) -> pl.DataFrame:
     return problems.read().filter(pl.col("split") == split).sort("id").head(n)
 
 
-@recipe(
+@checkpoint_recipe(
     "oreal/sft_policy",
     inputs={"problems": PROBLEMS, "tokenizer": Input("worlds/chain_arith_tokenizer")},
     partitions=SEEDS,
-    kind="checkpoint",
-    ledger=False,
     checks=(*CHECKS, "problems_teach"),
-    resources=("tracking", "trainer", "policy_engine"),
-    kinds={"pytorch", "mlflow"},
-    tags={"stage": "train", "cost": "high"},
-    pool="training",
+    resources=("policy_engine",),
 )
 def sft_policy(
     out: DatasetWriter,

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from assets.core.checkpoint import CHECKS, train_checkpoint
+from assets.core.checkpoint import train_checkpoint
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import Input
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.oreal.arms import CHOICES
@@ -87,17 +88,10 @@ def enhance(
 
 
 ENHANCED = [
-    recipe(
+    checkpoint_recipe(
         f"oreal/enhanced/{choice}",
         inputs={"start": POLICY, "earlier": Input("oreal/policy/cloning"), "problems": PROBLEMS},
         partitions=SEEDS,
-        kind="checkpoint",
-        ledger=False,
-        checks=CHECKS,
-        resources=("tracking", "trainer"),
-        kinds={"pytorch", "mlflow"},
-        tags={"stage": "train", "cost": "high"},
-        pool="training",
     )(enhance)
     for choice in CHOICES
 ]

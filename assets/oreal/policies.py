@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from assets.core.checkpoint import publish_weights
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.policy_engine import PolicyEngineResource
 from assets.core.progress import bar
 from assets.core.published import Published, rows_and_numbers
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import Input
 from assets.core.rollouts import prompt_ids
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
@@ -156,7 +157,7 @@ def _check(out: DatasetWriter, config: PolicyConfig, arm: str, records: list[dic
 
 
 POLICIES = [
-    recipe(
+    checkpoint_recipe(
         f"oreal/policy/{arm}",
         inputs={
             "start": Input(ARMS[arm].start),
@@ -166,14 +167,9 @@ POLICIES = [
         },
         partitions=SEEDS,
         external=verifier_identity,
-        kind="checkpoint",
-        ledger=False,
         checks=CHECKS,
-        resources=("tracking", "trainer", "policy_engine"),
+        resources=("policy_engine",),
         publishes=ITERATIONS,
-        kinds={"pytorch", "mlflow"},
-        tags={"stage": "train", "cost": "high"},
-        pool="training",
     )(train_policy)
     for arm in ARMS
 ]

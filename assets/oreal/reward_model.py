@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from assets.core.checkpoint import describe_training, step_metrics
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.errors import InputError
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.progress import bar
-from assets.core.recipe import recipe
 from assets.core.rollouts import prompt_ids
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
@@ -65,17 +65,11 @@ def judged(model: TokenRewardModel, rows: list[Trajectory]) -> dict[str, float]:
     return found
 
 
-@recipe(
+@checkpoint_recipe(
     "oreal/token_reward_model",
     inputs={"policy": POLICY, "rollouts": ROLLOUTS, "problems": PROBLEMS},
     partitions=SEEDS,
-    kind="checkpoint",
-    ledger=False,
     checks=("training_complete", "weights_not_zero", "better_than_guessing"),
-    resources=("tracking", "trainer"),
-    kinds={"pytorch", "mlflow"},
-    tags={"stage": "train", "cost": "high"},
-    pool="training",
 )
 def token_reward_model(
     out: DatasetWriter,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -43,7 +42,7 @@ def pages(out: DatasetWriter, config: CrawlConfig, partition: str, web_crawl: Da
     """Pages of one crawl file: main text, title, language, registered domain; the generated crawl without a folder."""
     file = crawl_file(config, web_crawl, partition)
     captures = read_captures(file, config.dump, config.max_record_bytes)
-    found = read_pages(captures, extraction(config), config.seconds, rows.workers or os.cpu_count() or 1)
+    found = read_pages(captures, extraction(config), config.seconds, rows.processes)
     write_pages(out, track(found, label=file.relative, unit=" records"))
 
 

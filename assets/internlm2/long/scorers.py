@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
-from assets.core.checkpoint import CHECKS, train_checkpoint
+from assets.core.checkpoint import train_checkpoint
+from assets.core.checkpoint_recipe import checkpoint_recipe
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
-from assets.core.recipe import Input, recipe
+from assets.core.recipe import Input
 from assets.core.tracking import Tracking
 from assets.core.trainer import TrainerResource
 from assets.internlm2.decoder import new_decoder
@@ -67,23 +66,14 @@ def train_scorer(
     out.plot("loss", plots.plot_losses(trained.report.losses, plan.sequence_length * plan.batch_rows))
 
 
-SCORER: dict[str, Any] = {
-    "inputs": {
-        "documents": Input("corpora/clean_documents"),
-        "tokens": Input("internlm2/tokens"),
-        "tokenizer": Input("internlm2/tokenizer"),
-    },
-    "kind": "checkpoint",
-    "ledger": False,
-    "checks": CHECKS,
-    "resources": ("tracking", "trainer"),
-    "kinds": {"pytorch", "mlflow"},
-    "tags": {"stage": "train", "cost": "high"},
-    "pool": "training",
+INPUTS = {
+    "documents": Input("corpora/clean_documents"),
+    "tokens": Input("internlm2/tokens"),
+    "tokenizer": Input("internlm2/tokenizer"),
 }
 
 
-@recipe("internlm2/long/scorer", **SCORER)
+@checkpoint_recipe("internlm2/long/scorer", inputs=INPUTS)
 def scorer(
     out: DatasetWriter, config: ScorerConfig, documents: Dataset, tokens: Dataset, tokenizer: Dataset,
     tracking: Tracking, trainer: TrainerResource,
@@ -94,7 +84,7 @@ def scorer(
     )
 
 
-@recipe("internlm2/long_scorer", partitions=SEEDS, **SCORER)
+@checkpoint_recipe("internlm2/long_scorer", inputs=INPUTS, partitions=SEEDS)
 def long_scorer(
     out: DatasetWriter, config: ScorerConfig, documents: Dataset, tokens: Dataset, tokenizer: Dataset,
     partition: str, tracking: Tracking, trainer: TrainerResource,
