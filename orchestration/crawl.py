@@ -17,7 +17,7 @@ from assets.core.recipe import RECIPES, Recipe
 from assets.corpora.crawl.assets import pages
 from assets.corpora.crawl.config import CRAWL_FILES, CrawlConfig
 from assets.corpora.crawl.files import crawl_files
-from assets.internlm2.text.assets import clean, deduplicated, filtered, safe, signatures
+from assets.internlm2.text.assets import clean, deduplicated, filtered, safe, signatures, tokens
 from assets.internlm2.text.config import TASKS
 
 NAME = str(CRAWL_FILES.name)
@@ -29,11 +29,13 @@ START = (
     "corpora/questions",
     "worlds/chain_arith",
     "decontamination/evaluation_sets",
+    *(f"corpora/{stage}" for stage in ("python_library", "files", "documents", "clean_documents")),
+    "internlm2/tokenizer",
 )
 # What is made of each file before and after the index of all.
 BEFORE = {RECIPES[asset].key: RECIPES[asset] for asset in (pages, filtered, signatures)}
 INDEX = "internlm2/text/duplicates"
-AFTER = {RECIPES[asset].key: RECIPES[asset] for asset in (deduplicated, safe, clean)}
+AFTER = {RECIPES[asset].key: RECIPES[asset] for asset in (deduplicated, safe, clean, tokens)}
 DOCUMENTS = "internlm2/text/documents"
 ASSETS_OF = {
     "crawl_start": START,

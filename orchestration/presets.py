@@ -167,6 +167,7 @@ def _fastmcts_arms(preset: Preset) -> Mapping[str, dg.Config]:
 
 def _crawl(preset: Preset) -> Mapping[str, dg.Config]:
     return {
+        **_corpus(preset),
         "worlds__web_crawl": preset.web_pages.crawl,
         "worlds__labelled_pages": preset.web_pages.labelled,
         **{f"internlm2__text__classifier__{task}": preset.text.classifier for task in TASKS},

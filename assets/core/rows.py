@@ -72,6 +72,8 @@ def _map_on_ray(
     import polars as pl
     import ray
 
+    # What Ray Data would report of its use comes from a thread that outlives the work and asks for a Prometheus.
+    os.environ.setdefault("RAY_DATA_USAGE_DISABLED", "1")
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False)
     context = ray.data.DataContext.get_current()

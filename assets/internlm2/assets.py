@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from assets.core.lake import Dataset, DatasetWriter
 from assets.core.recipe import CHEAP, Input, recipe
 from assets.internlm2.config import TokenizerConfig
-from assets.internlm2.tokenizer import encode, load_tokenizer, publish_tokenizer, train_tokenizer
-
-ENCODING_BATCH = 1_000
+from assets.internlm2.tokenizer import load_tokenizer, publish_tokenizer, train_tokenizer, write_tokens
 
 
 @recipe(
@@ -35,16 +31,4 @@ def tokenizer(out: DatasetWriter, config: TokenizerConfig, documents: Dataset) -
 )
 def tokens(out: DatasetWriter, documents: Dataset, tokenizer: Dataset) -> None:
     """Every document as token ids of its content, without `<s>` and `</s>`."""
-    trained = load_tokenizer(tokenizer.folder)
-    n_bytes = n_tokens = 0
-    for batch in documents.batches("id", "text", "n_bytes"):
-        for rows in batch.iter_slices(ENCODING_BATCH):
-            ids = encode(trained, rows["text"].to_list())
-            frame = rows.select("id", "n_bytes").with_columns(
-                tokens=pl.Series(ids, dtype=pl.List(pl.UInt32)), n_tokens=pl.Series([len(row) for row in ids])
-            )
-            out.ledger.rows_in += rows.height
-            out.write(frame.select("id", "tokens", "n_tokens", "n_bytes"))
-            n_bytes += int(rows["n_bytes"].sum())
-            n_tokens += int(frame["n_tokens"].sum())
-    out.describe(tokens=n_tokens, bytes_per_token=round(n_bytes / max(1, n_tokens), 3))
+    write_tokens(out, documents.batches("id", "text", "n_bytes"), load_tokenizer(tokenizer.folder))

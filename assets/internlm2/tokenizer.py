@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from assets.core.lake import DatasetWriter
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+ENCODING_BATCH = 1_000
 # Written into the tokenizer for `transformers`; a model's own limit is in its config.
 MAX_LENGTH = 1_000_000
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
@@ -120,3 +121,26 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     """Token ids of the content alone: no `<s>` and `</s>`; special tokens spelled out in a text stay plain text."""
     tokenizer.encode_special_tokens = True
     return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+
+def write_tokens(out: DatasetWriter, frames: Iterable[pl.DataFrame], tokenizer: Tokenizer) -> None:
+    """Write every text (`id`, `text`, `n_bytes`) as the token ids of its content, without `<s>` and `</s>`."""
+    n_bytes = n_tokens = 0
+    for rows in (rows for frame in frames for rows in _slices(frame)):
+        ids = encode(tokenizer, rows["text"].to_list())
+        encoded = rows.select(
+            "id",
+            pl.Series("tokens", ids, dtype=pl.List(pl.UInt32)),
+            pl.Series("n_tokens", [len(row) for row in ids], dtype=pl.Int64),
+            "n_bytes",
+        )
+        out.ledger.rows_in += rows.height
+        out.write(encoded)
+        n_bytes += int(rows["n_bytes"].sum())
+        n_tokens += int(encoded["n_tokens"].sum())
+    out.describe(tokens=n_tokens, bytes_per_token=round(n_bytes / max(1, n_tokens), 3))
+
+
+def _slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Frames of at most ENCODING_BATCH rows; of an empty one itself, which has its columns."""
+    yield from frame.iter_slices(ENCODING_BATCH) if frame.height else [frame]

@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parents[3] / "shared" / "data" / "corpus"
 ARTICLES = FOLDER / "web_articles_html.tar"
 TRUTH = FOLDER / "web_articles_ground_truth.json.gz"
 SECONDS = 5.0
-COPIES = 2
+COPIES = 4
 REPETITIONS = 5
 GROWTH = (1, 4, 16)
 # Pages between two looks at the memory.

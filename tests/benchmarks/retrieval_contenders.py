@@ -37,8 +37,11 @@ class Contender(ABC):
     def open(self) -> None: ...
 
     @abstractmethod
-    def search(self, queries: list[str], k: int) -> np.ndarray | None:
-        """Scores of each query's hits, the best first; 0 where there are fewer than k."""
+    def search(self, queries: list[str], k: int) -> object: ...
+
+    def scores(self, found: object) -> np.ndarray:
+        """Scores of each query's hits, of what `search` found, the best first; 0 where there are fewer than k."""
+        raise NotImplementedError
 
 
 class Ours(Contender):
@@ -52,15 +55,20 @@ class Ours(Contender):
 
         self.index = Index.open(self.folder)
 
-    def search(self, queries: list[str], k: int) -> np.ndarray:
-        hits = self.index.search(queries, k)
-        scores = np.zeros((len(queries), k))
-        scores[hits["query"].to_numpy(), hits["rank"].to_numpy()] = hits["score"].to_numpy()
+    def search(self, queries: list[str], k: int) -> pl.DataFrame:
+        return self.index.search(queries, k)
+
+    def scores(self, found: object) -> np.ndarray:
+        assert isinstance(found, pl.DataFrame)
+        scores = np.zeros((found["query"].max() + 1, found["rank"].max() + 1))
+        scores[found["query"].to_numpy(), found["rank"].to_numpy()] = found["score"].to_numpy()
         return scores
 
 
 class Bm25s(Contender):
     """As its README says: its own tokenizer, the numba backend, all cores. Positions come back; ours gives ids."""
+
+    mapped = False
 
     def build(self, frames: Iterator[pl.DataFrame]) -> None:
         import bm25s
@@ -77,13 +85,33 @@ class Bm25s(Contender):
     def open(self) -> None:
         import bm25s
 
-        self.index = bm25s.BM25.load(self.folder)
+        self.index = bm25s.BM25.load(self.folder, mmap=self.mapped)
         self.tokenizer = bm25s.tokenization.Tokenizer(splitter=WORD, stopwords=None)
         self.tokenizer.load_vocab(str(self.folder))
 
-    def search(self, queries: list[str], k: int) -> np.ndarray:
+    def search(self, queries: list[str], k: int) -> object:
         tokens = self.tokenizer.tokenize(queries, update_vocab=False, show_progress=False)
-        return self.index.retrieve(tokens, k=k, n_threads=-1, show_progress=False).scores
+        return self.index.retrieve(tokens, k=k, n_threads=-1, show_progress=False)
+
+    def scores(self, found: object) -> np.ndarray:
+        return found.scores  # type: ignore[attr-defined]
+
+
+class MappedBm25s(Bm25s):
+    """As ours is: the index that Bm25s built, mapped into memory, and ids that come back."""
+
+    mapped = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder.parent / "bm25s")
+
+    def open(self) -> None:
+        super().open()
+        self.ids = pl.read_parquet(self.folder.parent / "corpus" / "*.parquet", columns=["id"])["id"].to_numpy()
+
+    def search(self, queries: list[str], k: int) -> object:
+        tokens = self.tokenizer.tokenize(queries, update_vocab=False, show_progress=False)
+        return self.index.retrieve(tokens, corpus=self.ids, k=k, n_threads=-1, show_progress=False)
 
 
 class Tantivy(Contender):
@@ -120,7 +148,8 @@ class Tantivy(Contender):
             self.searcher.search(self.index.parse_query(words, ["text"]), k, count=False)
 
 
-CONTENDERS: dict[str, type[Contender]] = {"ours": Ours, "bm25s": Bm25s, "tantivy": Tantivy}
+BUILDERS: dict[str, type[Contender]] = {"ours": Ours, "bm25s": Bm25s, "tantivy": Tantivy}
+CONTENDERS = BUILDERS | {"bm25s_mapped": MappedBm25s}
 
 
 def resident() -> dict[str, int]:
@@ -146,10 +175,10 @@ def main(name: str, corpus: Path, folder: Path) -> None:
         elif order["do"] == "search":
             queries = pl.read_parquet(order["queries"])["text"].to_list()[: order["first"]]
             started = time.perf_counter()
-            scores = contender.search(queries, order["k"])
+            found = contender.search(queries, order["k"])
             answer["seconds"] = time.perf_counter() - started
-            if scores is not None and order["scores"]:
-                np.save(order["scores"], scores)
+            if order["scores"]:
+                np.save(order["scores"], contender.scores(found))
         elif order["do"] == "memory":
             answer["memory"] = {part: size - before[part] for part, size in resident().items()}
         print(json.dumps({"seconds": time.perf_counter() - started} | answer), flush=True)

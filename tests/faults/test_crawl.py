@@ -50,6 +50,8 @@ def crawl(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Crawl
         "ops": {
             "worlds__web_crawl": {"config": PAGES.model_dump()},
             "worlds__labelled_pages": {"config": LABELLED},
+            "corpora__clean_documents": {"config": {"sample_bytes": 100_000}},
+            "internlm2__tokenizer": {"config": {"vocab_size": 400}},
         }
     }
     written = write_config(root / "crawl.yaml", config)
@@ -111,7 +113,7 @@ def test_a_file_more_costs_a_file(checkout: Checkout, crawl: Crawl, home: Path, 
     assert more.code == 0, more.err
     built = more.built - {"dbt"}
     new = files[0].name
-    after = ("deduplicated", "safe", "clean")
+    after = ("deduplicated", "safe", "clean", "tokens")
     assert {f"{stage}@{new}" for stage in STAGES} < built
     assert built - {f"{stage}@{new}" for stage in STAGES} == {
         "internlm2/text/duplicates", "internlm2/text/documents", *(f"internlm2/text/{stage}@{new}" for stage in after)

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from os import sched_getaffinity
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -22,14 +21,11 @@ from assets.core.errors import InputError
 from assets.core.retrieval.plan import Bm25Plan
 from assets.core.retrieval.tokens import Vocabulary, tokenize
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 HIT_SCHEMA = {"query": pl.Int64, "rank": pl.Int64, "id": pl.String, "score": pl.Float64}
 INFO, IDS = "index.json", "ids.arrow"
 # Texts that are split at a time, and queries that one thread takes at a time: neither changes a result (our defaults).
 SLICE_DOCUMENTS = 20_000
-QUERIES_AT_ONCE = 64
+QUERIES_AT_ONCE = 16
 
 
 def build_index(frames: Iterable[pl.DataFrame], folder: Path, plan: Bm25Plan | None = None) -> None:
@@ -52,6 +48,8 @@ def build_index(frames: Iterable[pl.DataFrame], folder: Path, plan: Bm25Plan | N
         engine = bm25s.BM25(plan.k1, plan.b, method="atire", idf_method="lucene", backend="numba", csc_backend="scipy")
         corpus = [documents[place] for place in order]
         engine.index((corpus, vocabulary.numbers), create_empty_token=False, show_progress=False)
+        # Its search is a seventh faster over bounds of 64 bits than over scipy's of 32.
+        engine.scores["indptr"] = engine.scores["indptr"].astype(np.int64)
         engine.save(folder, show_progress=False)
     info = {"plan": asdict(plan), "documents": len(documents), "words": len(vocabulary.numbers)}
     (folder / INFO).write_text(json.dumps(info, indent=1))
@@ -76,19 +74,20 @@ def _write_ids(folder: Path, ids: pl.Series) -> pl.Series:
 
 
 def _write_mapped(path: Path, strings: pl.Series) -> None:
-    """An uncompressed Arrow file of one column in one batch, which can be mapped into memory."""
-    import pyarrow as pa
+    """An uncompressed Arrow file of one column in one batch, which can be mapped into memory.
 
-    table = pa.table({strings.name: strings.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())})
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
+    The strings pass through one buffer, so that the bytes do not tell in which frames they came.
+    """
+    one_buffer = pl.Series(strings.name, strings.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
+    rows = max(1, len(strings))
+    one_buffer.to_frame().write_ipc(path, compression="uncompressed", record_batch_size=rows)
 
 
-def _map(path: Path) -> pa.ChunkedArray:
+def _map(path: Path) -> pl.Series:
     """The column of such a file; only what is looked at is read."""
     import pyarrow as pa
 
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
+    return pl.Series(pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0))
 
 
 class Index:
@@ -124,12 +123,23 @@ class Index:
         asked = np.flatnonzero(words.list.len())
         if self._engine is None or not len(asked):
             return pl.DataFrame(schema=HIT_SCHEMA)
-        wanted = words.gather(asked).to_list()
-        slices = [wanted[start : start + QUERIES_AT_ONCE] for start in range(0, len(wanted), QUERIES_AT_ONCE)]
+        starts = range(0, len(asked), QUERIES_AT_ONCE)
         # Threads of this process: bm25s's own are safe neither beside other threads nor after a fork.
         with ThreadPoolExecutor(len(sched_getaffinity(0))) as pool:
-            keys = np.concatenate(list(pool.map(lambda part: self._best_keys(part, k), slices)))
-        return self._hits(asked, keys)
+            slices = [asked[start : start + QUERIES_AT_ONCE] for start in starts]
+            return pl.concat(pool.map(lambda part: self._hits(part, words.gather(part).to_list(), k), slices))
+
+    def _hits(self, asked: np.ndarray, queries: list[list[str]], k: int) -> pl.DataFrame:
+        """Rows of HIT_SCHEMA for the queries at these positions; documents that share no word have a score of 0 and
+        are left out."""
+        keys = self._best_keys(queries, k)
+        query, rank = np.nonzero(keys >> np.uint64(32))
+        found = keys[query, rank]
+        scores = (found >> np.uint64(32)).astype(np.uint32).view(np.float32)
+        ids = self._ids.gather(~found.astype(np.uint32))
+        return pl.DataFrame(
+            {"query": asked[query], "rank": rank, "id": ids, "score": scores.astype(np.float64)}, schema=HIT_SCHEMA
+        )
 
     def _best_keys(self, queries: list[list[str]], k: int) -> np.ndarray:
         """Of each query's hits, the best first, the bits of the score, then the complement of the document's number.
@@ -141,13 +151,3 @@ class Index:
         documents, scores = self._engine.retrieve(queries, k=k, sorted=False, n_threads=1, show_progress=False)
         keys = scores.view(np.uint32).astype(np.uint64) << np.uint64(32) | ~documents.view(np.uint32)
         return np.sort(keys, axis=1)[:, ::-1]
-
-    def _hits(self, asked: np.ndarray, keys: np.ndarray) -> pl.DataFrame:
-        """Rows of HIT_SCHEMA; documents that share no word have a score of 0 and are left out."""
-        query, rank = np.nonzero(keys >> np.uint64(32))
-        found = keys[query, rank]
-        scores = (found >> np.uint64(32)).astype(np.uint32).view(np.float32)
-        ids = pl.Series(self._ids.take(~found.astype(np.uint32)), dtype=pl.String)
-        return pl.DataFrame(
-            {"query": asked[query], "rank": rank, "id": ids, "score": scores.astype(np.float64)}, schema=HIT_SCHEMA
-        )

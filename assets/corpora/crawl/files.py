@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TypeVar
+from urllib.parse import quote, unquote
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -18,7 +18,8 @@ from assets.corpora.crawl.readers import KNOWN, layout_of
 from assets.corpora.listing import FileDigest, InputFile, file_digest, reachable
 
 File = TypeVar("File")
-KEY_CHARACTERS = 80
+# What file systems take as a name is 255 bytes.
+KEY_CHARACTERS = 160
 
 
 def crawl_files(config: CrawlConfig, world: Dataset | None = None) -> dict[str, str]:
@@ -39,7 +40,7 @@ def crawl_files(config: CrawlConfig, world: Dataset | None = None) -> dict[str, 
 def crawl_file(config: CrawlConfig, world: Dataset, partition: str) -> InputFile:
     """The file of one partition. Raises InputError where there is none of that key."""
     if config.folder:
-        return _one(_in_folder(config.folder), config.folder, partition)
+        return _of_partition(config.folder, partition)
     name = _one(_in_world(world), world.manifest.key, partition)
     path = str(world.file(name))
     return InputFile(LocalFileSystem(), path, name, path)
@@ -50,7 +51,21 @@ def inventory(config: CrawlConfig, partition: str) -> Mapping[str, FileDigest]:
     the generated crawl, whose dataset is an input. Raises InputError as `crawl_file` does."""
     if not config.folder:
         return {}
-    return {"file": file_digest(_one(_in_folder(config.folder), config.folder, partition))}
+    return {"file": file_digest(_of_partition(config.folder, partition))}
+
+
+def _of_partition(folder: str, partition: str) -> InputFile:
+    """The file that a key leads to; the folder is listed only for a long key, so that the work of many partitions does
+    not grow with the square of their number."""
+    relative = unquote(partition, errors="surrogatepass")
+    if partition_key(relative) == partition and _is_crawl_file(relative):
+        with reachable(folder):
+            fs, root = fsspec.core.url_to_fs(folder)
+            single = PurePosixPath(root).name == relative and fs.isfile(root)
+            path = root if single else f"{root}/{relative}"
+            if fs.isfile(path):
+                return _input_file(fs, path, relative)
+    return _one(_in_folder(folder), folder, partition)
 
 
 def _one(files: Mapping[str, File], where: str, partition: str) -> File:
@@ -63,13 +78,14 @@ def _one(files: Mapping[str, File], where: str, partition: str) -> File:
 
 
 def partition_key(relative: str) -> str:
-    """A partition's key for a path below the folder: the path itself where it is short and plain, else its end and a
-    digest that keeps keys apart."""
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", relative).strip("-.")[-KEY_CHARACTERS:]
-    if readable == relative:
-        return relative
+    """A partition's key for a path below the folder: the path in the quoting of URLs, which leads back to it; where
+    that is long, its end and a digest that keeps keys apart."""
+    # Dagster takes no key with three dots in a row.
+    quoted = quote(relative, safe="", errors="surrogatepass").replace("...", "%2E%2E%2E")
+    if len(quoted) <= KEY_CHARACTERS:
+        return quoted
     digest = hashlib.sha256(relative.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{readable}-{digest}"
+    return f"{quoted[-KEY_CHARACTERS + 9 :]}-{digest}"
 
 
 def _in_folder(folder: str) -> dict[str, InputFile]:
@@ -81,13 +97,19 @@ def _in_folder(folder: str) -> dict[str, InputFile]:
     files = {}
     for path in found:
         relative = PurePosixPath(path).name if single else path[len(root) :].lstrip("/")
-        hidden = any(part.startswith(".") for part in PurePosixPath(relative).parts)
-        if layout_of(relative) is not None and not hidden:
-            address = path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
-            files[partition_key(relative)] = InputFile(fs, path, relative, address)
+        if _is_crawl_file(relative):
+            files[partition_key(relative)] = _input_file(fs, path, relative)
     if not files:
         raise InputError(f"{folder}: holds no crawl file ({len(found)} files seen)", f"give one of {KNOWN}")
     return dict(sorted(files.items()))
+
+
+def _is_crawl_file(relative: str) -> bool:
+    return layout_of(relative) is not None and not any(part.startswith(".") for part in PurePosixPath(relative).parts)
+
+
+def _input_file(fs: fsspec.AbstractFileSystem, path: str, relative: str) -> InputFile:
+    return InputFile(fs, path, relative, path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path)))
 
 
 def _in_world(world: Dataset) -> dict[str, str]:

@@ -5,6 +5,7 @@ Not `rows.map`: there a process that dies takes the others' work with it.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import resource
 import signal
@@ -18,7 +19,7 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from assets.core.errors import AthanorError
-from assets.corpora.crawl.extract import Extraction, read_page
+from assets.corpora.crawl.extract import Extraction, read_page, use_plain_elements
 from assets.corpora.crawl.schema import Capture, Page, Skip
 from assets.corpora.schema import Reject
 
@@ -34,6 +35,8 @@ GROWTH_BYTES = 2 << 30
 # sleeps instead.
 WALL_SECONDS_PER_SECOND = 20
 MAX_BREAKS = 3
+# New objects after which a process looks for garbage: about those of a page.
+YOUNG_OBJECTS = 20_000
 
 
 def read_pages(
@@ -135,6 +138,10 @@ class _Pool:
 
 
 def _start_worker() -> None:
+    use_plain_elements()
+    # What was imported stays: looking through it again and again for garbage takes some hundredths of a page's time.
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     # The pool's own handler waits for Python's loop, which a parser in C never comes back to.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     limit = psutil.Process().memory_info().vms + GROWTH_BYTES

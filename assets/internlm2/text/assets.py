@@ -41,6 +41,7 @@ from assets.internlm2.text.normalise import normalise
 from assets.internlm2.text.quality import quality_verdicts
 from assets.internlm2.text.rules import rule_verdicts
 from assets.internlm2.text.safety import hosts_of, safety_verdicts
+from assets.internlm2.tokenizer import load_tokenizer, write_tokens
 
 # Pages that a worker takes at a time, and about how many bytes of them: its memory is some twenty times as much.
 FRAME_ROWS, FRAME_BYTES = 1_000, 8 * 1024**2
@@ -230,6 +231,17 @@ def clean(
     classifiers = {"advert": Classifier.load(advert.folder), "fluency": Classifier.load(fluency.folder)}
     judge = partial(quality_frame, config=config, classifiers=classifiers)
     write_judged(out, rows.map(judge, frames(pages)), "quality")
+
+
+@recipe(
+    "internlm2/text/tokens",
+    inputs={"pages": Input("internlm2/text/clean"), "tokenizer": Input("internlm2/tokenizer")},
+    partitions=CRAWL_FILES,
+    tags={"stage": "tokenize"},
+)
+def tokens(out: DatasetWriter, pages: Dataset, tokenizer: Dataset) -> None:
+    """The clean pages as token ids of their content, without `<s>` and `</s>`."""
+    write_tokens(out, pages.batches("id", "text", "n_bytes"), load_tokenizer(tokenizer.folder))
 
 
 def model_files(config: ClassifierConfig) -> Mapping[str, Any]:

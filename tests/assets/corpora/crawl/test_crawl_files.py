@@ -6,12 +6,13 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.core.errors import InputError
 from assets.corpora.crawl.config import CrawlConfig
-from assets.corpora.crawl.files import crawl_files, inventory, partition_key
+from assets.corpora.crawl.files import KEY_CHARACTERS, crawl_files, inventory, partition_key
 
 PATHS = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=120)
 
@@ -27,7 +28,7 @@ def test_files_of_a_folder_by_key(tmp_path: Path) -> None:
     """A plain name is its own key; below folders the key tells the path; what is no crawl file is left out."""
     folder = touch(tmp_path, "b.warc.gz", "a/x y.html", "notes.pdf", ".hidden/c.warc", "a.jsonl")
     files = crawl_files(CrawlConfig(folder=str(folder)))
-    assert list(files) == ["a-x-y.html-" + partition_key("a/x y.html")[-8:], "a.jsonl", "b.warc.gz"]
+    assert list(files) == ["a%2Fx%20y.html", "a.jsonl", "b.warc.gz"]
     assert files["b.warc.gz"] == str(folder / "b.warc.gz")
 
 
@@ -48,12 +49,32 @@ def test_a_store_of_fsspec_is_a_crawl() -> None:
 
 @given(st.lists(PATHS, min_size=2, max_size=6, unique=True))
 def test_keys_are_plain_and_apart(paths: list[str]) -> None:
-    """No slash, no blank, no more than Dagster and file systems take; no two files under one key."""
+    """No slash, no blank, nothing that Dagster or file systems refuse; no two files under one key."""
     keys = [partition_key(path) for path in paths]
     assert len(set(keys)) == len(keys)
     for key in keys:
-        assert 0 < len(key) < 100
+        assert 0 < len(key) <= KEY_CHARACTERS
         assert not set(key) & set("/ ,[]\n")
+        assert "..." not in key
+
+
+@pytest.mark.parametrize("name", ["a.warc", "sub/x y...1.warc.gz", "100%2F.jsonl", f"deep/{'long' * 50}.warc"])
+def test_a_key_leads_to_its_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of many files is not listed for each of them, but where the name is too long for a key."""
+    config = CrawlConfig(folder=str(touch(tmp_path, name, "other.warc")))
+    key = next(key for key, path in crawl_files(config).items() if path.endswith(name))
+    if len(name) < KEY_CHARACTERS:
+        monkeypatch.setattr(LocalFileSystem, "find", lambda *_, **__: pytest.fail("the folder was listed"))
+    assert inventory(config, key)["file"].path == name
+
+
+def test_a_key_leads_to_crawl_files_alone(tmp_path: Path) -> None:
+    """A key that names a file outside of the folder, a hidden one or one of another kind is of no partition."""
+    folder = touch(tmp_path / "crawl", "a.warc", ".b.warc", "c.pdf")
+    touch(tmp_path, "out.warc")
+    for key in ("..%2Fout.warc", ".b.warc", "c.pdf"):
+        with pytest.raises(InputError, match="no crawl file of the partition"):
+            inventory(CrawlConfig(folder=str(folder)), key)
 
 
 def test_an_inventory_is_of_the_own_file_alone(tmp_path: Path) -> None:

@@ -27,9 +27,11 @@ from assets.corpora.schema import DOCUMENT_SCHEMA
 from assets.internlm2.text import assets as text_assets
 from assets.internlm2.text.assets import CLASSIFIERS, STAGES, common_plan, filter_frame, frames
 from assets.internlm2.text.config import DedupConfig, RulesConfig
+from assets.internlm2.tokenizer import encode, load_tokenizer, save_tokenizer, train_tokenizer
 
 BY_FILE = [
     text_assets.filtered, text_assets.signatures, text_assets.deduplicated, text_assets.safe, text_assets.clean,
+    text_assets.tokens,
 ]  # fmt: skip
 SHARED = {"insult": "you are a worthless idiot and a fool", "porn": "the naked lovers moaned on the bed"}
 ADVERT = "Buy now and save with our special offer. Order today, free delivery, call us now."
@@ -107,6 +109,13 @@ def labelled(out: DatasetWriter) -> None:
     out.write(pl.DataFrame(rows, schema_overrides={"parents": pl.List(pl.String)}))
 
 
+@recipe("internlm2/tokenizer", kind="checkpoint", ledger=False)
+def tokenizer(out: DatasetWriter) -> None:
+    """Of the words that pages are made of."""
+    trained = train_tokenizer([prose(0)], vocab_size=300, min_frequency=1)
+    save_tokenizer(trained, out.folder, max_length=100)
+
+
 class World:
     """A lake, and an instance that knows which crawl files there are."""
 
@@ -161,7 +170,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with dg.DagsterInstance.ephemeral() as instance:
         made = World(tmp_path_factory.mktemp("world"), instance)
-        made.run([crawl, labelled, *CLASSIFIERS])
+        made.run([crawl, labelled, tokenizer, *CLASSIFIERS])
         made.everything(*FILES)
         yield made
 
@@ -200,6 +209,17 @@ def test_documents_are_the_clean_pages(world: World) -> None:
     assert met == {"pages": 10, "rules": 10, "dedup": 9, "safety": 8, "quality": 5}
 
 
+def test_clean_pages_are_tokenized(world: World) -> None:
+    """Row by row the ids of the tokenizer, so that a model can be trained on a crawl as on any corpus."""
+    trained = load_tokenizer(world.lake.get("internlm2/tokenizer").folder)
+    clean = world.lake.get(STAGES["quality"], "a.warc.gz").read()
+    tokens = world.lake.get("internlm2/text/tokens", "a.warc.gz")
+    assert tokens.read()["tokens"].to_list() == encode(trained, clean["text"].to_list())
+    assert tokens.read()["id"].equals(clean["id"])
+    assert tokens.manifest.metadata["tokens"] == tokens.read()["n_tokens"].sum() > 0
+    assert world.lake.get("internlm2/text/tokens", "empty.warc.gz").read().schema == tokens.read().schema
+
+
 def test_an_empty_crawl_file_goes_through(world: World) -> None:
     """It has datasets with columns and no rows at every stage, and a part of the duplicates."""
     for key in STAGES.values():
@@ -230,7 +250,7 @@ def test_a_new_file_rebuilds_what_it_concerns(world: World, tmp_path: Path, monk
         newer = page("http://three.example/copy", "2024-10", prose(1))
         monkeypatch.setitem(FILES, "c.warc.gz", [newer])
         built = world.everything(*FILES)
-        own = ["pages", "filtered", "signatures", "deduplicated", "safe", "clean"]
+        own = ["pages", "filtered", "signatures", "deduplicated", "safe", "clean", "tokens"]
         assert sorted(built) == sorted(
             [f"{name} c.warc.gz" for name in own]
             + ["duplicates", "documents"]
