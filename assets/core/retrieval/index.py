@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from os import sched_getaffinity
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -49,7 +50,8 @@ def build_index(frames: Iterable[pl.DataFrame], folder: Path, plan: Bm25Plan | N
         corpus = [documents[place] for place in order]
         engine.index((corpus, vocabulary.numbers), create_empty_token=False, show_progress=False)
         # Its search is a seventh faster over bounds of 64 bits than over scipy's of 32.
-        engine.scores["indptr"] = engine.scores["indptr"].astype(np.int64)
+        scores: dict[str, Any] = engine.scores
+        scores["indptr"] = scores["indptr"].astype(np.int64)
         engine.save(folder, show_progress=False)
     info = {"plan": asdict(plan), "documents": len(documents), "words": len(vocabulary.numbers)}
     (folder / INFO).write_text(json.dumps(info, indent=1))
