@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.core.dedup import MinHashPlan, near_duplicates
+from assets.core.dedup import MinHashPlan, SignaturePart, find_duplicates, near_duplicates, signature_frame
 from assets.core.errors import InputError
 from assets.core.generation.responder import Responder
 from assets.core.ids import content_id
@@ -23,7 +23,7 @@ from assets.core.retrieval.resource import RetrievalResource, Searcher
 from assets.knowledge_pile import plots
 from assets.knowledge_pile.bootstrap import Bootstrapper, Query, bootstrap
 from assets.knowledge_pile.config import HitsConfig, PileConfig, QueriesConfig, SeedsConfig
-from assets.knowledge_pile.pile import filter_reasons, unite
+from assets.knowledge_pile.pile import filter_reasons, found_among, unite
 from assets.knowledge_pile.pool_assets import POOL
 from assets.knowledge_pile.seeds import Seed, built_in_seeds, seeds_of
 from assets.knowledge_pile.templates import Find, TemplateBootstrapper
@@ -203,31 +203,53 @@ def hits(
 def pile(
     out: DatasetWriter, config: PileConfig, hits: Dataset, queries: Dataset, seeds: Dataset, pool: Dataset
 ) -> None:
-    """All that was found, each passage once, without near-duplicates and without what is too short or no prose."""
+    """All that was found, each passage once, without near-duplicates and without what is too short or no prose.
+
+    The pool is read twice, shard by shard; of what was found no text is kept in memory.
+    """
     united = unite(hits.scan(), queries.read("id", "seed_id"))
     out.ledger.rows_in = hits.rows
     out.ledger.drop("same_document", hits.rows - united.height)
-    found = pool.scan().select("url", "text", "n_words", doc_id="id")
-    texts = found.join(united.lazy(), on="doc_id", how="semi").collect(engine="streaming")
-    rows = united.join(texts, on="doc_id", how="left", maintain_order="left", validate="1:1")
-    judged = near_duplicates(rows.select("text", id="doc_id"), MinHashPlan(threshold=config.similarity))
-    distinct = rows.filter(judged["dup_of"] == "")
-    out.ledger.drop("near_duplicate", rows.height - distinct.height)
+    distinct = distinct_documents(
+        pool.batches("id", "text"), united, MinHashPlan(threshold=config.similarity), out.work / "signatures"
+    )
+    out.ledger.drop("near_duplicate", united.height - distinct.height)
     # The arms that do not retrieve pass their passages through the same filters.
     filters = config.model_dump(include={"min_words", "max_words", "max_symbol_share"})
-    reasons = filter_reasons(distinct["text"], **filters)
-    for reason, n in reasons.filter(reasons != "").value_counts().sort("reason").iter_rows():
-        out.ledger.drop(reason, n)
-    kept = distinct.filter(reasons == "")
     domain = seeds.read("domain")["domain"][0]
-    out.write(
-        kept.select(
-            pl.Series("id", [content_id("pile", name) for name in kept["doc_id"]], dtype=pl.String),
-            pl.concat_list("doc_id", "first_query_id").alias("parents"),
-            "doc_id", "url", "text", "n_words", pl.lit(domain).alias("domain"),
-            "best_bm25", "n_queries_hit", "first_query_id", "first_seed_id",
-        )
-    )  # fmt: skip
-    funnel = {"hits": hits.rows, "documents": united.height, "distinct": distinct.height, "kept": kept.height}
-    out.describe(filters=filters, share_of_pool=round(kept.height / pool.rows, 4))
+    n_kept = 0
+    for batch in pool.batches("id", "url", "text", "n_words"):
+        found = found_among(batch, distinct)
+        reasons = filter_reasons(found["text"], **filters)
+        for reason, n in reasons.filter(reasons != "").value_counts().sort("reason").iter_rows():
+            out.ledger.drop(reason, n)
+        kept = found.filter(reasons == "")
+        n_kept += kept.height
+        out.write(
+            kept.select(
+                pl.Series("id", [content_id("pile", name) for name in kept["doc_id"]], dtype=pl.String),
+                pl.concat_list("doc_id", "first_query_id").alias("parents"),
+                "doc_id", "url", "text", "n_words", pl.lit(domain).alias("domain"),
+                "best_bm25", "n_queries_hit", "first_query_id", "first_seed_id",
+            )
+        )  # fmt: skip
+    funnel = {"hits": hits.rows, "documents": united.height, "distinct": distinct.height, "kept": n_kept}
+    out.describe(filters=filters, share_of_pool=round(n_kept / pool.rows, 4))
     out.plot("funnel", plots.plot_funnel(funnel))
+
+
+def distinct_documents(
+    pool: Iterable[pl.DataFrame], united: pl.DataFrame, plan: MinHashPlan, work: Path
+) -> pl.DataFrame:
+    """The rows of `united` (ordered by doc_id) of which no document that is kept is a near-duplicate. `pool`: id, text.
+
+    Signatures go to files in `work`."""
+    work.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for number, batch in enumerate(pool):
+        path = work / f"{number}.parquet"
+        signature_frame(found_among(batch, united).select("text", id="doc_id"), plan).write_parquet(path)
+        parts.append(SignaturePart(str(number), [path]))
+    judged = pl.concat(find_duplicates(parts, plan, work / "bands"))
+    kept = judged.filter(pl.col("dup_of") == "").select(doc_id="id")
+    return united.join(kept, on="doc_id", how="semi", maintain_order="left")

@@ -30,6 +30,18 @@ def unite(hits: pl.LazyFrame, queries: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def found_among(documents: pl.DataFrame, united: pl.DataFrame) -> pl.DataFrame:
+    """The documents (`id`, …) that `united` holds, in their order, with its columns; their `id` is its `doc_id`.
+
+    `united` is ordered by doc_id and searched by halving, so that many batches cost no more than their documents.
+    """
+    if united.is_empty():
+        return documents.drop("id").head(0).hstack(united)
+    places = united["doc_id"].search_sorted(documents["id"]).clip(upper_bound=united.height - 1)
+    found = united[places]
+    return documents.drop("id").hstack(found).filter(found["doc_id"] == documents["id"])
+
+
 def filter_reasons(texts: pl.Series, *, min_words: int, max_words: int, max_symbol_share: float) -> pl.Series:
     """Why each text is dropped: `too_short`, `too_long` (words), `symbols` (too large a share of its characters is
     neither letter, digit nor white space), or "" for one that stays."""

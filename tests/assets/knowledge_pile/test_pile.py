@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assets.core.dedup import MinHashPlan, near_duplicates
+from assets.knowledge_pile.assets import distinct_documents
 from assets.knowledge_pile.passages import is_heldout, is_in_domain, passages_frame, split_passages
-from assets.knowledge_pile.pile import filter_reasons, unite
+from assets.knowledge_pile.pile import filter_reasons, found_among, unite
 
 HITS = st.lists(
     st.tuples(st.sampled_from("pqrs"), st.sampled_from("abcdef"), st.integers(0, 50)),
     unique_by=lambda hit: hit[:2],
     min_size=1,
 )
+
+
+HITS_OF = {"doc_id": pl.String, "hits": pl.Int64}
 
 
 @given(HITS, st.permutations(["p", "q", "r"]))
@@ -28,6 +36,27 @@ def test_the_union_agrees_with_a_walk_over_the_hits(hits: list[tuple[str, str, i
         first = min((query for query, _ in of_doc), key=pool.index)
         expected.append((doc, max(score for _, score in of_doc), len(of_doc), first, f"seed of {first}"))
     assert found.rows() == expected
+
+
+@given(st.sets(st.sampled_from("abcdefgh")), st.permutations("bdfhxyz"))
+def test_documents_that_were_found_are_those_of_a_join(found: set[str], batch: list[str]) -> None:
+    """Halving must agree with a join, in the order of the batch, also for nothing found and what lies at the ends."""
+    united = pl.DataFrame({"doc_id": sorted(found), "hits": [ord(name) for name in sorted(found)]}, HITS_OF)
+    documents = pl.DataFrame({"id": batch, "text": [f"text of {name}" for name in batch]})
+    joined = documents.join(united, left_on="id", right_on="doc_id", how="inner", maintain_order="left")
+    assert found_among(documents, united).select("doc_id", "text", "hits").rows() == joined.rows()
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_distinct_documents_do_not_hang_on_shards(tmp_path: Path, size: int) -> None:
+    """Duplicates are found across shards, those of documents that no query found do not count."""
+    texts = [f"{' '.join(f'word{n % 9}x{i}' for i in range(30))}" for n in range(40)]
+    pool = pl.DataFrame({"id": [f"{n * 7 % 40:02}" for n in range(40)], "text": texts})
+    united = pl.DataFrame({"doc_id": [f"{n:02}" for n in range(0, 40, 2)], "hits": 1})
+    whole = near_duplicates(pool.filter(pl.col("id").is_in(united["doc_id"].to_list())), MinHashPlan())
+    kept = distinct_documents(pool.iter_slices(size), united, MinHashPlan(), tmp_path)
+    assert kept["doc_id"].to_list() == sorted(whole.filter(dup_of="")["id"])
+    assert 0 < kept.height < united.height
 
 
 def test_filters_name_their_reason() -> None:
