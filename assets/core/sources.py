@@ -108,7 +108,8 @@ def imported_modules(tree: ast.AST, module: str) -> Iterator[tuple[str, str | No
 def _first_party(imports: Iterable[tuple[str, str | None]], root: Path) -> set[str]:
     """Names of the first-party modules that these imports load, without the packages above them.
 
-    Of a config module each imported name is one of its own: `assets.toy.config:SIZES`.
+    Of a config module, and of a package that passes names on, each imported name is one of its own:
+    `assets.toy.config:SIZES`.
     """
     found = set()
     for module, name in imports:
@@ -118,7 +119,8 @@ def _first_party(imports: Iterable[tuple[str, str | None]], root: Path) -> set[s
         if name and _module_file(inner, root):
             found.add(inner)
         else:
-            found.add(f"{module}:{name}" if name and _is_config(module) else module)
+            by_name = name not in (None, "*") and (_is_config(module) or _is_package(module, root))
+            found.add(f"{module}:{name}" if by_name else module)
     return found
 
 
@@ -128,7 +130,7 @@ def _libraries(imports: Iterable[tuple[str, str | None]]) -> set[str]:
 
 @cache
 def _module_imports(path: Path, changed_ns: int, module: str, root: Path) -> tuple[str, frozenset[str], frozenset[str]]:
-    """Source, first-party imports and libraries of a module, or of one name of a config module."""
+    """Source, first-party imports and libraries of a module, or of one name of a config module or package."""
     tree = _parse(path, changed_ns)
     name, _, wanted = module.partition(":")
     if _is_config(name):
@@ -279,8 +281,14 @@ def _is_config(module: str) -> bool:
     return module.startswith("assets.") and module.endswith(".config")
 
 
+def _is_package(module: str, root: Path) -> bool:
+    file = _module_file(module, root)
+    return file is not None and file.name == "__init__.py"
+
+
 def _changes_no_row(module: str) -> bool:
     """Machinery, and a system's pictures: a better plot must not train a model again."""
+    module = module.partition(":")[0]
     return module.endswith(".plots") or any(module == name or module.startswith(f"{name}.") for name in MACHINERY)
 
 

@@ -15,7 +15,8 @@ from assets.core.sources import code_closure
 TREE = {
     "assets/__init__.py": "",
     "assets/core/__init__.py": "",
-    "assets/core/lake.py": "SIZE = 1\n",
+    "assets/core/lake/__init__.py": "from assets.core.lake.store import SIZE\n",
+    "assets/core/lake/store.py": "SIZE = 1\n",
     "assets/core/lakeside.py": "SIZE = 1\n",
     "assets/toy/__init__.py": "",
     "assets/toy/config.py": """
@@ -38,14 +39,16 @@ def words(text):
     "assets/toy/deep.py": "def split(text):\n    return text.split()\n",
     "assets/toy/sibling.py": "VALUE = 1\n",
     "assets/toy/neighbour.py": "VALUE = 1\n",
-    "assets/toy/pack/__init__.py": "from .inner import counted\n",
+    "assets/toy/pack/__init__.py": "from .inner import counted\nfrom .other import weighed\n",
+    "assets/toy/pack/other.py": "def weighed():\n    return 1\n",
     "assets/toy/pack/inner.py": "def counted():\n    return 1\n",
     "models/__init__.py": "",
     "models/net.py": "WIDTH = 8\n",
     "assets/toy/make.py": '''
 """A module."""
 import numpy as np, json
-from assets.core import lake, lakeside
+from assets.core import lakeside
+from assets.core.lake import SIZE
 from assets.toy import neighbour, plots
 from assets.toy.config import PLANS, SPARE, Config
 from assets.toy.pack import counted
@@ -73,7 +76,7 @@ def make(out, config: Config):
     from models.net import WIDTH
     plots.draw()
     hidden = [hidden for hidden in range(3)]
-    return helper(np.sum(TABLE["a"])), words(""), counted(), WIDTH, lake.SIZE, lakeside.SIZE, PLANS, fast
+    return helper(np.sum(TABLE["a"])), words(""), counted(), WIDTH, SIZE, lakeside.SIZE, PLANS, fast
 ''',
 }
 
@@ -128,10 +131,11 @@ EQUAL = {
     "what only that function imports": ("assets/toy/neighbour.py", "1", "2"),
     "a neighbour's import": ("assets/toy/make.py", "np, json", "np, csv, json"),
     "a decorator of the entry": ("assets/toy/make.py", "@decorated", "@decorated\n@decorated"),
-    "machinery": ("assets/core/lake.py", "1", "2"),
+    "machinery": ("assets/core/lake/store.py", "1", "2"),
     "a plot": ("assets/toy/plots.py", "...", "print()"),
     "a default in the configuration": ("assets/toy/config.py", "rows: int = 3", "rows: int = 4"),
     "an unused constant beside the configuration": ("assets/toy/config.py", "SPARE = 1", "SPARE = 2"),
+    "what a package passes on to others": ("assets/toy/pack/other.py", "return 1", "return 2"),
     "the package's own file": ("assets/toy/__init__.py", "", "VERSION = 1\n"),
 }
 DIFFERENT = {
@@ -154,6 +158,7 @@ DIFFERENT = {
     "that module's import": ("assets/toy/deep.py", "text.split()", "text.split(',')"),
     "a relative import": ("assets/toy/sibling.py", "1", "2"),
     "a package's relative import": ("assets/toy/pack/inner.py", "return 1", "return 2"),
+    "from where a package takes a name": ("assets/toy/pack/__init__.py", "from .inner import counted", "counted = min"),
     "an import inside the function": ("models/net.py", "8", "16"),
     "a module named like machinery": ("assets/core/lakeside.py", "1", "2"),
     "a constant beside the configuration": ("assets/toy/config.py", '("a", "b")', '("a", "b", "c")'),
@@ -182,7 +187,7 @@ def test_closure_names_modules_and_libraries(tree: Path) -> None:
     """The keys are what the log shows when something is rebuilt."""
     assert set(closure(tree)) == {
         "assets.core.lakeside", "assets.toy.config:Config", "assets.toy.config:PLANS", "assets.toy.deep",
-        "assets.toy.make", "assets.toy.pack", "assets.toy.pack.inner", "assets.toy.sibling", "assets.toy.words",
+        "assets.toy.make", "assets.toy.pack.inner", "assets.toy.pack:counted", "assets.toy.sibling", "assets.toy.words",
         "library:numpy", "models.net",
     }  # fmt: skip
 
