@@ -72,7 +72,8 @@ def _map_on_ray(
     import polars as pl
     import ray
 
-    # What Ray Data would report of its use comes from a thread that outlives the work and asks for a Prometheus.
+    # Ray Data reports of its use from a thread that outlives the work and logs tracebacks, which Python 3.11 formats by
+    # parsing code: a parse in another thread at that moment ends in a SystemError.
     os.environ.setdefault("RAY_DATA_USAGE_DISABLED", "1")
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False)
