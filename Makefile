@@ -64,7 +64,7 @@ lint: $(VENV)/.ready ## style, layers and types
 	$(BIN)/pyrefly check
 
 test: lint ## style, layers, types, and the whole test-suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 digests: $(VENV)/.ready ## key, partition, rows and content digest of all that was published
 	@$(BIN)/athanor digests
