@@ -22,6 +22,11 @@ from assets.internlm2.text.config import TASKS
 
 NAME = str(CRAWL_FILES.name)
 WORLD = "worlds/web_crawl"
+# The corpus whose tokenizer counts the tokens of pages.
+CORPUS = (
+    *(f"corpora/{stage}" for stage in ("python_library", "files", "documents", "clean_documents")),
+    "internlm2/tokenizer",
+)
 START = (
     WORLD,
     "worlds/labelled_pages",
@@ -29,8 +34,7 @@ START = (
     "corpora/questions",
     "worlds/chain_arith",
     "decontamination/evaluation_sets",
-    *(f"corpora/{stage}" for stage in ("python_library", "files", "documents", "clean_documents")),
-    "internlm2/tokenizer",
+    *CORPUS,
 )
 # What is made of each file before and after the index of all.
 BEFORE = {RECIPES[asset].key: RECIPES[asset] for asset in (pages, filtered, signatures)}

@@ -12,13 +12,12 @@ from assets.corpora.crawl.config import CRAWL_FILES
 from assets.internlm2.text.config import TASKS
 from assets.oreal.arms import ARMS as OREAL_ARMS
 from assets.oreal.arms import CHOICES, QUICK_ARMS
-from orchestration.crawl import AFTER, BEFORE, DOCUMENTS, INDEX, START
+from orchestration.crawl import AFTER, BEFORE, CORPUS, DOCUMENTS, INDEX, START
 
 MARTS = dg.AssetSelection.groups("staging", "marts")
-CORPUS = [f"corpora/{stage}" for stage in ("python_library", "files", "documents", "clean_documents")]
-CORPUS += ["internlm2/tokenizer", "internlm2/tokens"]
+TOKENS = [*CORPUS, "internlm2/tokens"]
 SHARED = MARTS | dg.AssetSelection.assets(
-    *CORPUS,
+    *TOKENS,
     "corpora/questions",
     "corpora/problems",
     "clusterclip/embeddings",
@@ -57,7 +56,7 @@ quickstart = dg.define_asset_job(
 )
 clusterclip_arms = dg.define_asset_job(
     "clusterclip_arms",
-    selection=dg.AssetSelection.assets(*CORPUS)
+    selection=dg.AssetSelection.assets(*TOKENS)
     | dg.AssetSelection.groups("clusterclip") - dg.AssetSelection.assets("clusterclip/champion"),
     partitions_def=SEEDS,
     description="Every plan of ClusterClip for one seed: launch a backfill over seeds 0 to 4 for a full verdict.",
@@ -127,13 +126,13 @@ internlm2_code = dg.define_asset_job(
 )
 internlm2_long = dg.define_asset_job(
     "internlm2_long",
-    selection=dg.AssetSelection.assets(*CORPUS) | dg.AssetSelection.key_prefixes(["internlm2", "long"]),
+    selection=dg.AssetSelection.assets(*TOKENS) | dg.AssetSelection.key_prefixes(["internlm2", "long"]),
     description="Long documents that a model reads better with their context than without.",
 )
 internlm2_data_arms = dg.define_asset_job(
     "internlm2_data_arms",
     selection=dg.AssetSelection.assets(
-        *CORPUS,
+        *TOKENS,
         "worlds/labelled_pages",
         *(f"internlm2/text/classifier/{task}" for task in TASKS),
         "worlds/web_pages",
@@ -147,7 +146,7 @@ internlm2_data_arms = dg.define_asset_job(
 )
 knowledge_pile_arms = dg.define_asset_job(
     "knowledge_pile_arms",
-    selection=dg.AssetSelection.assets(*CORPUS, "corpora/installed_docs") | dg.AssetSelection.groups("knowledge_pile"),
+    selection=dg.AssetSelection.assets(*TOKENS, "corpora/installed_docs") | dg.AssetSelection.groups("knowledge_pile"),
     partitions_def=SEEDS,
     description="Queries, pile, and every arm of Knowledge Pile for one seed.",
 )

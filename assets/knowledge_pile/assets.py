@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from assets.core.dedup import MinHashPlan, SignaturePart, find_duplicates, near_duplicates, signature_frame
-from assets.core.errors import InputError
+from assets.core.errors import AthanorError, InputError
 from assets.core.generation.responder import Responder
 from assets.core.ids import content_id
 from assets.core.lake import Dataset, DatasetWriter
@@ -243,7 +243,8 @@ def distinct_documents(
 ) -> pl.DataFrame:
     """The rows of `united` (ordered by doc_id) of which no document that is kept is a near-duplicate. `pool`: id, text.
 
-    Signatures go to files in `work`."""
+    Signatures go to files in `work`. Raises AthanorError where the pool does not hold each of them once.
+    """
     work.mkdir(parents=True, exist_ok=True)
     parts = []
     for number, batch in enumerate(pool):
@@ -251,5 +252,10 @@ def distinct_documents(
         signature_frame(found_among(batch, united).select("text", id="doc_id"), plan).write_parquet(path)
         parts.append(SignaturePart(str(number), [path]))
     judged = pl.concat(find_duplicates(parts, plan, work / "bands"))
+    if judged.height != united.height:
+        raise AthanorError(
+            f"the pool holds {judged.height:,} of the {united.height:,} passages that were found",
+            "materialize knowledge_pile/pool, then knowledge_pile/index and knowledge_pile/hits",
+        )
     kept = judged.filter(pl.col("dup_of") == "").select(doc_id="id")
     return united.join(kept, on="doc_id", how="semi", maintain_order="left")

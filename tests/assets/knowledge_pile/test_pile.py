@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.core.dedup import MinHashPlan, near_duplicates
+from assets.core.errors import AthanorError
 from assets.knowledge_pile.assets import distinct_documents
 from assets.knowledge_pile.passages import is_heldout, is_in_domain, passages_frame, split_passages
 from assets.knowledge_pile.pile import filter_reasons, found_among, unite
@@ -57,6 +58,15 @@ def test_distinct_documents_do_not_hang_on_shards(tmp_path: Path, size: int) -> 
     kept = distinct_documents(pool.iter_slices(size), united, MinHashPlan(), tmp_path)
     assert kept["doc_id"].to_list() == sorted(whole.filter(dup_of="")["id"])
     assert 0 < kept.height < united.height
+
+
+@pytest.mark.parametrize("ids", [["a"], ["a", "b", "b"]])
+def test_a_pool_of_other_passages_is_refused(tmp_path: Path, ids: list[str]) -> None:
+    """A passage that was found and is gone, or is there twice, would otherwise be lost or doubled in silence."""
+    united = pl.DataFrame({"doc_id": ["a", "b"], "hits": 1})
+    pool = pl.DataFrame({"id": ids, "text": [f"text of {name}" for name in ids]})
+    with pytest.raises(AthanorError, match="of the 2 passages that were found"):
+        distinct_documents([pool], united, MinHashPlan(), tmp_path)
 
 
 def test_filters_name_their_reason() -> None:
